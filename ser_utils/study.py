@@ -1,0 +1,437 @@
+"""Configuration, paths, seeds, environment card, parallel map and artefact cache.
+
+Used by every other module, uses none of them. Nothing here changes a number, except :func:`seed_everything`.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import errno
+import functools
+import hashlib
+import inspect
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parent
+PROFILE_KEYS = {"title", "corpora", "noise", "embed_audio", "exclude", "seed", "notebooks"}
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: one sentence that says what, where, which value, and what to do."""
+
+
+# --- profiles and paths -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where one profile reads and writes; all absolute."""
+
+    profile: str
+    data: Path  # raw corpora: $SER_DATA, else data/raw
+    derived: Path  # artefact cache
+    figures: Path
+    reports: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.derived / "manifest.parquet"
+
+    @property
+    def predictions(self) -> Path:
+        return self.reports / "predictions"
+
+    @property
+    def records(self) -> Path:
+        return self.reports / "records"
+
+
+def paths(profile: str) -> Paths:
+    """Folders of a profile. Outputs go below the project, or below ``$SER_OUT`` when set.
+
+    Examples
+    --------
+    >>> paths("demo").reports.relative_to(output_root()).as_posix()
+    'reports/demo'
+    """
+    out = output_root()
+    data = Path(os.environ.get("SER_DATA") or ROOT / "data" / "raw").expanduser().resolve()
+    return Paths(
+        profile, data, out / "data" / "derived" / profile, out / "figures" / profile, out / "reports" / profile
+    )
+
+
+def output_root() -> Path:
+    """Folder that holds ``data/derived``, ``figures`` and ``reports``."""
+    return Path(os.environ.get("SER_OUT") or ROOT).expanduser().resolve()
+
+
+def profiles() -> list[str]:
+    """Names of the profiles under ``config/``."""
+    return sorted(p.stem for p in (ROOT / "config").glob("*.yaml"))
+
+
+def load_profile(name: str) -> dict[str, Any]:
+    """Read ``config/<name>.yaml``.
+
+    Returns
+    -------
+    dict with ``title, corpora, noise, embed_audio, exclude, seed`` and ``notebooks`` (notebook name → parameters).
+
+    Raises
+    ------
+    UserError
+        For an unknown profile, a file that is not YAML, or an unknown key.
+    """
+    file = ROOT / "config" / f"{name}.yaml"
+    if not file.is_file():
+        raise UserError(
+            f"profile '{name}' is unknown: config/{name}.yaml does not exist; use one of {', '.join(profiles())}"
+        )
+    try:
+        profile = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"config/{name}.yaml is not valid YAML ({line}); mend that line") from error
+    if not isinstance(profile, dict):
+        raise UserError(
+            f"config/{name}.yaml holds {type(profile).__name__}, not a mapping of keys; see config/demo.yaml"
+        )
+    for key in sorted(set(profile) - PROFILE_KEYS):
+        raise UserError(f"config/{name}.yaml: unknown key '{key}'; known keys are {', '.join(sorted(PROFILE_KEYS))}")
+    defaults = {
+        "title": name,
+        "corpora": [],
+        "noise": None,
+        "embed_audio": False,
+        "exclude": {},
+        "seed": 0,
+        "notebooks": {},
+    }
+    return defaults | {key: value for key, value in profile.items() if value is not None}
+
+
+# --- seeds and provenance ---------------------------------------------------------------------------------------
+
+
+def seed_everything(seed: int, *, threads: int = 1) -> None:
+    """Make a run repeatable bit for bit on one machine; call it before any other use of Keras.
+
+    Seeds and op determinism alone leave differences between runs: the order in which TensorFlow's inter-op pool
+    runs independent ops must be fixed too, and the number of intra-op threads must not vary. One thread per process
+    also makes results independent of the number of cores; parallelism comes from folds (:func:`pmap`).
+
+    Parameters
+    ----------
+    seed : int
+        Seed of Python, NumPy and the Keras backend.
+    threads : int
+        Intra-op threads. Other values give other bits.
+    """
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+        with contextlib.suppress(RuntimeError):  # set once per process, before the first op: later calls are refused
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+
+
+def commit() -> str:
+    """Short git commit with ``+`` when tracked files differ from it; ``unknown`` outside a checkout."""
+    git = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True, check=False)
+    try:
+        head = git(["git", "rev-parse", "--short=12", "HEAD"])
+        dirty = git(["git", "status", "--porcelain", "--untracked-files=no"])
+    except FileNotFoundError:
+        return "unknown"
+    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "") if head.returncode == 0 else "unknown"
+
+
+def cpu_name() -> str:
+    """Model name of the processor, as the system calls it."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def environment(*packages: str) -> dict[str, str]:
+    """Where numbers come from: commit, Python, machine and versions of `packages`."""
+    card = {
+        "commit": commit(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": f"{cpu_name()}, {os.cpu_count()} cores",
+    }
+    return card | {name: _version(name) for name in packages}
+
+
+def _version(package: str) -> str:
+    names = (package, "tensorflow-cpu") if package == "tensorflow" else (package,)
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return "not installed"
+
+
+def run_id() -> str:
+    """Identifier of this run, shared by every notebook of one ``run_all.sh`` call."""
+    return os.environ.get("SER_RUN_ID") or f"{time.strftime('%Y%m%d-%H%M%S')}-{commit()}"
+
+
+# --- progress and parallel map ----------------------------------------------------------------------------------
+
+
+def progress(message: str) -> None:
+    """Tell the person who waits. Lines go to ``$SER_PROGRESS`` (set by the runner, who prints them), else to stderr."""
+    target = os.environ.get("SER_PROGRESS")
+    if not target:
+        print(message, file=sys.stderr, flush=True)
+        return
+    with open(target, "a", encoding="utf-8") as file:  # one short append is atomic, so workers never mix lines
+        file.write(message + "\n")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    Examples
+    --------
+    >>> duration(42), duration(150), duration(5400)
+    ('42 s', '2.5 min', '1.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def n_jobs() -> int:
+    """Processes that a parallel map may use: ``$SER_JOBS``, else the number of cores."""
+    return int(os.environ.get("SER_JOBS") or os.cpu_count() or 1)
+
+
+def pmap(fn: Callable[[Any], T], items: Iterable[Any], *, desc: str, jobs: int | None = None) -> list[T]:
+    """Map `fn` over `items` in processes; order is kept, and the first error stops the map.
+
+    Parameters
+    ----------
+    fn : callable
+        Picklable; takes one item.
+    items : iterable
+    desc : str
+        What the progress line says, e.g. ``"features of ravdess"``.
+    jobs : int, optional
+        Processes; default :func:`n_jobs`. With 1 everything runs in this process.
+
+    Examples
+    --------
+    >>> pmap(abs, [-1, 2], desc="absolute values", jobs=1)
+    [1, 2]
+    """
+    from joblib import Parallel, delayed
+
+    items = list(items)
+    jobs = max(1, min(jobs or n_jobs(), len(items)))
+    if jobs == 1:
+        return list(_track(map(fn, items), len(items), desc))
+    with Parallel(
+        n_jobs=jobs, return_as="generator", batch_size="auto", inner_max_num_threads=1, backend="loky"
+    ) as pool:
+        return list(_track(pool(delayed(fn)(item) for item in items), len(items), desc))
+
+
+def _track(results: Iterable[T], total: int, desc: str, *, every_s: float = 5.0) -> Iterator[T]:
+    start = said = time.monotonic()
+    for done, result in enumerate(results, 1):
+        now = time.monotonic()
+        if now - said > every_s or (done == total and now - start > every_s):
+            left = (now - start) / done * (total - done)
+            progress(
+                f"{desc}: {done}/{total}"
+                + (f", about {duration(left)} left" if done < total else f" in {duration(now - start)}")
+            )
+            said = now
+        yield result
+
+
+# --- artefact cache ---------------------------------------------------------------------------------------------
+
+
+def digest(value: Any, *, length: int = 16) -> str:
+    """Hash of anything that JSON can hold, independent of the order of keys.
+
+    Examples
+    --------
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def sha256(file: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(file, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def atomic(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target` that takes its place when the block ends well, and vanishes when it does not.
+
+    Works for a file and for a folder. A folder that another process completed first is kept and ours is dropped:
+    equal keys mean equal content.
+
+    Raises
+    ------
+    UserError
+        When the disk is full.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=target.parent))
+    except OSError as error:
+        raise _disk_error(error, target) from error
+    try:
+        temporary = holder / target.name
+        yield temporary
+        if not (temporary.is_dir() and target.is_dir()):
+            os.replace(temporary, target)
+    except OSError as error:
+        raise _disk_error(error, target) from error
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def _disk_error(error: OSError, target: Path) -> Exception:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    return UserError(
+        f"no space left on the disk of {target.parent} while writing {target.name}; free some or set SER_OUT, then run again: finished parts are kept"
+    )
+
+
+def cached(
+    folder: Path,
+    key: Mapping[str, Any],
+    make: Callable[[], T],
+    *,
+    save: Callable[[T, Path], None],
+    load: Callable[[Path], T],
+) -> T:
+    """Result of `make`, computed once per `key`.
+
+    Parameters
+    ----------
+    folder : Path
+        Kind of artefact, e.g. ``paths(profile).derived / "features"``; the artefact is ``folder/<digest of key>/``.
+    key : mapping
+        Everything that the result depends on: code version, parameters, content hashes. Kept beside it in ``key.json``.
+    make : callable
+        Computes the value.
+    save, load : callable
+        Write the value into a folder and read it back.
+
+    Raises
+    ------
+    UserError
+        When the disk is full. A run that is killed leaves nothing that a later run would trust.
+    """
+    target = folder / digest(key)
+    if not target.is_dir():
+        value = make()
+        with atomic(target) as temporary:
+            temporary.mkdir()
+            (temporary / "key.json").write_text(json.dumps(key, indent=1, default=str), encoding="utf-8")
+            save(value, temporary)
+    return load(target)
+
+
+def code_version(*modules: str) -> str:
+    """Hash of the code of `modules` and of all of ``ser_utils`` that they import, comments and docstrings left out.
+
+    ``study`` counts only with :func:`seed_everything`, the one function in it that changes numbers.
+
+    Examples
+    --------
+    >>> code_version("audio") == code_version("audio")
+    True
+    """
+    files = sorted(imported_files(*modules) - {PACKAGE / "study.py", PACKAGE / "__init__.py"})
+    trees = {file.relative_to(PACKAGE).as_posix(): _bare(file.read_text(encoding="utf-8")) for file in files}
+    return digest(trees | {"seed": _bare(inspect.getsource(seed_everything))}, length=12)
+
+
+def imported_files(*modules: str) -> set[Path]:
+    """Source files of `modules` of this package, and of all modules of it that they import, directly or not.
+
+    Examples
+    --------
+    >>> sorted(file.name for file in imported_files("study"))
+    ['__init__.py', 'study.py']
+    """
+    found: set[Path] = {PACKAGE / "__init__.py"}
+    waiting = [file for module in modules for file in _module_files(module)]
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting += [f for name in imported_modules(file.read_text(encoding="utf-8")) for f in _module_files(name)]
+    return found
+
+
+def imported_modules(source: str) -> set[str]:
+    """Modules of ``ser_utils`` that a Python source imports, as dotted names within the package.
+
+    Examples
+    --------
+    >>> sorted(imported_modules("from ser_utils import audio, study\\nfrom ser_utils.corpora import demo"))
+    ['audio', 'corpora', 'corpora.demo', 'study']
+    """
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "ser_utils":
+            base = node.module.split(".")[1:]
+            names |= {".".join(base)} | {".".join([*base, alias.name]) for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {".".join(a.name.split(".")[1:]) for a in node.names if a.name.split(".")[0] == "ser_utils"}
+    return {name for name in names if name and _module_files(name)}
+
+
+def _module_files(module: str) -> list[Path]:
+    base = PACKAGE.joinpath(*module.split("."))
+    if base.is_dir():
+        return sorted(base.glob("*.py"))
+    return [base.with_suffix(".py")] if base.with_suffix(".py").is_file() else []
+
+
+def _bare(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree)
