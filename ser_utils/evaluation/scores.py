@@ -1,0 +1,155 @@
+"""Metrics of confusion matrices, and their intervals over speakers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix, recall_score
+
+from ser_utils.corpora.base import EMOTIONS
+
+
+def uar(y_true: Sequence, y_pred: Sequence, labels: Sequence | None = None) -> float:
+    """Unweighted average recall, 0 … 1.
+
+    Parameters
+    ----------
+    y_true, y_pred : sequence [length n_clips]
+    labels : sequence, optional
+        Classes to average over; default those that occur in `y_true`.
+
+    Examples
+    --------
+    >>> uar(["sad", "sad", "sad", "happy"], ["sad", "sad", "happy", "happy"])
+    0.8333333333333333
+    """
+    labels = np.unique(y_true) if labels is None else labels
+    return float(recall_score(y_true, y_pred, labels=labels, average="macro", zero_division=0))
+
+
+def confusion(y_true: Sequence, y_pred: Sequence, labels: Sequence) -> np.ndarray:
+    """Counts of clips: row is the true class, column the predicted one.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_classes, n_classes)]
+
+    Examples
+    --------
+    >>> confusion(["sad", "sad", "happy"], ["sad", "happy", "happy"], ["happy", "sad"]).tolist()
+    [[1, 0], [1, 1]]
+    """
+    return confusion_matrix(y_true, y_pred, labels=labels)
+
+
+def metrics(counts: np.ndarray, labels: Sequence[str]) -> dict[str, np.ndarray]:
+    """Every metric of one confusion matrix, or of a stack of them.
+
+    Means run over classes that have clips. A class that nobody predicts has an F1 of 0.
+
+    Parameters
+    ----------
+    counts : np.ndarray [shape=(..., n_classes, n_classes)]
+        Clips, or expected numbers of clips; rows are true classes.
+    labels : sequence [length n_classes]
+
+    Returns
+    -------
+    dict of np.ndarray [shape=(...)]
+        ``UAR``; ``WA`` (share of all clips that are right); ``macro_F1``; ``recall_<label>`` (NaN without clips).
+
+    Examples
+    --------
+    >>> {name: float(value) for name, value in metrics(np.array([[1, 0], [1, 1]]), ["happy", "sad"]).items()}
+    {'UAR': 0.75, 'WA': 0.6666666666666666, 'macro_F1': 0.6666666666666666, 'recall_happy': 1.0, 'recall_sad': 0.5}
+    """
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    support, predicted = counts.sum(axis=-1), counts.sum(axis=-2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = hits / support
+        f1 = np.where(support > 0, 2 * hits / (support + predicted), np.nan)
+        accuracy = hits.sum(axis=-1) / support.sum(axis=-1)
+    means = {"UAR": np.nanmean(recall, axis=-1), "WA": accuracy, "macro_F1": np.nanmean(f1, axis=-1)}
+    return means | {f"recall_{label}": recall[..., i] for i, label in enumerate(labels)}
+
+
+def bootstrap(
+    counts: np.ndarray, labels: Sequence[str], *, n_resamples: int = 10_000, level: float = 0.95, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """Percentile interval of every metric, from resampling speakers with replacement.
+
+    The draws depend on the number of speakers and on `seed` only, so that two systems scored on the same speakers
+    meet the same resamples.
+
+    Parameters
+    ----------
+    counts : np.ndarray [shape=(n_speakers, n_classes, n_classes)]
+        One confusion matrix per speaker, in a fixed order.
+    labels : sequence [length n_classes]
+    n_resamples : int
+    level : float
+        Coverage, 0 … 1.
+    seed : int
+
+    Returns
+    -------
+    dict of (low, high); NaN for one speaker, about whom resampling says nothing.
+
+    Examples
+    --------
+    >>> counts = np.array([[[9, 1], [0, 10]], [[5, 5], [5, 5]], [[8, 2], [3, 7]]])
+    >>> [round(limit, 3) for limit in bootstrap(counts, ["happy", "sad"])["UAR"]]
+    [0.5, 0.95]
+    """
+    n_speakers, n_classes, _ = counts.shape
+    if n_speakers < 2:
+        return dict.fromkeys(metrics(counts[0], labels), (np.nan, np.nan))
+    weights = _draws(n_speakers, n_resamples, seed)
+    resampled = (weights @ counts.reshape(n_speakers, -1)).reshape(-1, n_classes, n_classes)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    limits = {name: _percentiles(values, tails) for name, values in metrics(resampled, labels).items()}
+    return {name: (float(low), float(high)) for name, (low, high) in limits.items()}
+
+
+@functools.lru_cache(maxsize=16)
+def _draws(n_speakers: int, n_resamples: int, seed: int) -> np.ndarray:
+    """How often each speaker is drawn in each resample [shape=(n_resamples, n_speakers)]."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(n_speakers, np.full(n_speakers, 1 / n_speakers), size=n_resamples).astype(float)
+
+
+def _percentiles(values: np.ndarray, tails: Sequence[float]) -> np.ndarray:
+    values = values[~np.isnan(values)]  # resamples that happen to hold no clip of a class
+    return np.quantile(values, tails) if values.size else np.full(len(tails), np.nan)
+
+
+def speaker_counts(predictions: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
+    """One confusion matrix per speaker (sorted by name), summed over seeds.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_speakers, n_classes, n_classes)]
+    """
+    speakers = sorted(predictions["speaker"].unique())
+    shape = (len(speakers), len(labels), len(labels))
+    codes = [
+        pd.Categorical(predictions[column], categories=categories).codes
+        for column, categories in (("speaker", speakers), ("y_true", labels), ("y_pred", labels))
+    ]
+    flat = np.ravel_multi_index([code.astype(np.int64) for code in codes], shape)
+    return np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape).astype(float)
+
+
+def classes(*columns: pd.Series) -> list[str]:
+    """Emotions that occur in `columns`, in the order of the vocabulary.
+
+    Examples
+    --------
+    >>> classes(pd.Series(["sad", "angry"]), pd.Series(["sad"]))
+    ['angry', 'sad']
+    """
+    found = {value for column in columns for value in column.unique()}
+    return [emotion for emotion in EMOTIONS if emotion in found]

@@ -1,0 +1,267 @@
+"""Scores against scikit-learn, intervals against a plain loop, and tables that refuse what would give a wrong score."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, recall_score
+
+from ser_utils import evaluation, study
+
+EMOTIONS = ["angry", "happy", "neutral", "sad"]
+
+
+def predictions(*, n_speakers=6, per_speaker=20, right=0.6, seeds=(0,), corpus="demo", model="lstm", seed=0, **fixed):
+    """A valid table: one fold per speaker, unbalanced classes, `right` of the answers true."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"speaker": np.repeat([f"{corpus}_{i:02d}" for i in range(n_speakers)], per_speaker)})
+    frame["clip_id"] = [f"clip{i:05d}" for i in range(len(frame))]
+    frame["y_true"] = rng.choice(EMOTIONS, len(frame), p=[0.4, 0.3, 0.2, 0.1])
+    frame["fold"] = frame["speaker"].str[-2:].astype(int)
+    frames = []
+    for run in seeds:
+        answer = np.where(rng.random(len(frame)) < right, frame["y_true"], rng.choice(EMOTIONS, len(frame)))
+        frames.append(frame.assign(y_pred=answer, seed=run))
+    table = pd.concat(frames, ignore_index=True)
+    one_hot = pd.get_dummies(table["y_pred"]).reindex(columns=EMOTIONS, fill_value=0).astype(float).add_prefix("p_")
+    constants = {
+        "run_id": "r1",
+        "profile": "demo",
+        "corpus": corpus,
+        "corpus_version": "1.0",
+        "split": "loso",
+        "model": model,
+        "features": "log_mel",
+        "train_regime": "clean",
+        "condition": "clean",
+    }
+    return pd.concat([table, one_hot], axis=1).assign(**(constants | fixed))
+
+
+def values(results, model="lstm"):
+    return results[results["model"] == model].set_index("metric")["value"].to_dict()
+
+
+# --- metrics ---
+
+
+def test_metrics_agree_with_scikit_learn():
+    table = predictions(right=0.4)
+    y, p = table["y_true"], table["y_pred"]
+    ours = evaluation.metrics(evaluation.confusion(y, p, EMOTIONS), EMOTIONS)
+    assert ours["UAR"] == pytest.approx(recall_score(y, p, average="macro"))
+    assert ours["UAR"] == pytest.approx(evaluation.uar(y, p))
+    assert ours["WA"] == pytest.approx(accuracy_score(y, p))
+    assert ours["macro_F1"] == pytest.approx(f1_score(y, p, average="macro"))
+    recalls = recall_score(y, p, labels=EMOTIONS, average=None)
+    assert [ours[f"recall_{name}"] for name in EMOTIONS] == pytest.approx(recalls)
+
+
+def test_classes_without_clips_do_not_count_but_answering_them_is_wrong():
+    y, p = ["sad", "sad", "happy", "happy"], ["sad", "angry", "happy", "happy"]
+    labels = evaluation.classes(pd.Series(y), pd.Series(p))
+    ours = evaluation.metrics(evaluation.confusion(y, p, labels), labels)
+    assert labels == ["angry", "happy", "sad"]
+    assert ours["UAR"] == pytest.approx(0.75) == pytest.approx(evaluation.uar(y, p))
+    assert ours["macro_F1"] == pytest.approx(f1_score(y, p, labels=["happy", "sad"], average="macro"))
+    assert np.isnan(ours["recall_angry"])
+
+
+@pytest.mark.parametrize(("answer", "expected"), [(None, 1.0), ("angry", 0.25)])
+def test_perfect_and_constant_predictors(answer, expected):
+    table = predictions(right=1.0)
+    table["y_pred"] = answer or table["y_true"]
+    scores = values(evaluation.results_table(table, n_resamples=50))
+    assert scores["UAR"] == expected
+    assert scores["WA"] == pytest.approx((table["y_true"] == table["y_pred"]).mean())
+
+
+# --- bootstrap ---
+
+
+def test_bootstrap_equals_a_plain_loop_over_resampled_clips():
+    table = predictions(n_speakers=5, right=0.5)
+    speakers = sorted(table["speaker"].unique())
+    rng = np.random.default_rng(3)
+    draws = rng.multinomial(5, np.full(5, 0.2), size=200)
+    scores = []
+    for draw in draws:
+        clips = pd.concat([table[table["speaker"] == s] for s, n in zip(speakers, draw, strict=True) for _ in range(n)])
+        scores.append(
+            recall_score(clips["y_true"], clips["y_pred"], labels=sorted(set(clips["y_true"])), average="macro")
+        )
+    counts = evaluation.speaker_counts(table, EMOTIONS)
+    ours = evaluation.bootstrap(counts, EMOTIONS, n_resamples=200, seed=3)["UAR"]
+    assert ours == pytest.approx(tuple(np.quantile(scores, [0.025, 0.975])))
+
+
+def test_interval_comes_from_speakers_not_clips():
+    """Speakers that are all right or all wrong: many clips must not narrow the interval."""
+    one, zero = np.array([[50, 0], [0, 50]]), np.array([[0, 50], [50, 0]])
+    low, high = evaluation.bootstrap(np.stack([one, zero] * 4), ["happy", "sad"])["UAR"]
+    assert low <= 0.25
+    assert high >= 0.75
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(300):
+        recall = rng.beta(6, 4, size=(20, 2))  # mean 0.6
+        right = rng.binomial(30, recall)
+        counts = np.stack([np.diag(r) + np.fliplr(np.diag(30 - r)) for r in right])
+        low, high = evaluation.bootstrap(counts, ["happy", "sad"], n_resamples=500)["UAR"]
+        hits += low <= 0.6 <= high
+    assert 0.88 <= hits / 300 <= 0.98
+
+
+def test_same_seed_same_interval_and_one_speaker_has_none():
+    counts = evaluation.speaker_counts(predictions(), EMOTIONS)
+    assert evaluation.bootstrap(counts, EMOTIONS, seed=1) == evaluation.bootstrap(counts, EMOTIONS, seed=1)
+    assert evaluation.bootstrap(counts, EMOTIONS, seed=1) != evaluation.bootstrap(counts, EMOTIONS, seed=2)
+    assert np.isnan(evaluation.bootstrap(counts[:1], EMOTIONS)["UAR"]).all()
+
+
+def test_ten_thousand_clips_in_two_seconds():
+    counts = evaluation.speaker_counts(predictions(n_speakers=91, per_speaker=110), EMOTIONS)
+    start = time.process_time()
+    evaluation.bootstrap(counts, EMOTIONS, seed=99)
+    assert time.process_time() - start < 2
+
+
+# --- results ---
+
+
+def test_results_have_the_contracted_columns_and_do_not_depend_on_row_order():
+    table = predictions()
+    results = evaluation.results_table(table, n_resamples=100)
+    expected = (
+        "corpus corpus_version split model features train_regime condition metric value ci_low ci_high n_clips "
+        "n_speakers n_seeds run_id"
+    )
+    assert list(results) == expected.split()
+    assert set(results["model"]) == {"lstm", "chance", "majority"}
+    shuffled = evaluation.results_table(table.sample(frac=1, random_state=1), n_resamples=100)
+    pd.testing.assert_frame_equal(results, shuffled)
+
+
+def test_seeds_of_one_model_are_averaged_and_clips_counted_once():
+    table = predictions(seeds=(0, 1, 2))
+    results = evaluation.results_table(table, n_resamples=100)
+    singles = [values(evaluation.results_table(t, n_resamples=10))["UAR"] for _, t in table.groupby("seed")]
+    assert values(results)["UAR"] == pytest.approx(np.mean(singles))
+    assert len(set(singles)) > 1
+    row = results[results["model"] == "lstm"].iloc[0]
+    assert (row["n_clips"], row["n_speakers"], row["n_seeds"]) == (120, 6, 3)
+    assert results[results["model"] == "majority"].iloc[0]["n_clips"] == 120
+
+
+def test_systems_and_corpora_are_scored_apart():
+    tables = [predictions(), predictions(model="cnn", right=0.9), predictions(corpus="emodb", right=0.1)]
+    table = pd.concat(tables, ignore_index=True)
+    results = evaluation.results_table(table, n_resamples=10)
+    for part in tables:
+        key = part.iloc[0][["corpus", "model"]]
+        found = results[(results["corpus"] == key["corpus"]) & (results["model"] == key["model"])]
+        assert values(found, key["model"])["UAR"] == pytest.approx(evaluation.uar(part["y_true"], part["y_pred"]))
+
+
+def test_chance_is_the_expected_score_of_a_uniform_guess():
+    table = predictions(per_speaker=100)
+    scores = values(evaluation.results_table(table, n_resamples=10), "chance")
+    assert scores["UAR"] == scores["WA"] == pytest.approx(0.25)
+    rng = np.random.default_rng(0)
+    guesses = [f1_score(table["y_true"], rng.choice(EMOTIONS, len(table)), average="macro") for _ in range(200)]
+    assert scores["macro_F1"] == pytest.approx(np.mean(guesses), abs=0.005)
+
+
+def test_majority_is_learnt_from_the_other_folds():
+    """Two folds whose own majorities are opposite: the training majority is always wrong."""
+    table = predictions(n_speakers=2, right=1.0)
+    table["y_true"] = np.where(table["fold"] == 0, "sad", "happy")
+    scores = values(evaluation.results_table(table, n_resamples=10), "majority")
+    assert scores["WA"] == 0
+
+
+def test_headline_is_wide_sorted_and_warns_of_few_speakers():
+    table = pd.concat([predictions(right=0.3), predictions(model="cnn", right=0.9)], ignore_index=True)
+    rows = evaluation.headline(evaluation.results_table(table, n_resamples=100))
+    assert list(rows["model"][:2]) == ["cnn", "lstm"]
+    assert set(rows["model"][2:]) == {"chance", "majority"}
+    assert (rows["ci_low"] <= rows["UAR"]).all()
+    assert rows["note"].str.contains("6 speakers").all()
+    many = evaluation.headline(evaluation.results_table(predictions(n_speakers=12), n_resamples=100))
+    assert (many["note"] == "").all()
+
+
+def test_uar_by_speaker():
+    table = predictions()
+    by = evaluation.uar_by(table, "speaker", n_resamples=10).set_index("speaker")
+    first = table[table["speaker"] == "demo_00"]
+    assert by.loc["demo_00", "UAR"] == pytest.approx(evaluation.uar(first["y_true"], first["y_pred"]))
+    assert np.isnan(by.loc["demo_00", "ci_low"])
+
+
+# --- contract and files ---
+
+
+def _spoil(table, name):
+    changes = {
+        "column": lambda t: t.drop(columns="speaker"),
+        "probabilities": lambda t: t.drop(columns=[c for c in t if c.startswith("p_")]),
+        "rows": lambda t: t.iloc[:0],
+        "empty": lambda t: t.assign(speaker=t["speaker"].where(t.index != 3)),
+        "sum": lambda t: t.assign(p_sad=t["p_sad"] + 0.01),
+        "label": lambda t: t.assign(y_pred=t["y_pred"].replace("sad", "bored")),
+        "case": lambda t: t.assign(model="LSTM"),
+        "twice": lambda t: pd.concat([t, t.iloc[[5]]], ignore_index=True),
+        "truth": lambda t: pd.concat([t, t.iloc[[5]].assign(model="cnn", y_true="disgust")], ignore_index=True),
+    }
+    return changes[name](table)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("column", "lack the columns speaker"),
+        ("probabilities", "p_<emotion>"),
+        ("rows", "no rows"),
+        ("empty", "speaker is empty for clip clip00003 of demo"),
+        ("sum", r"clip clip00000 of demo sum to 1\.0100"),
+        ("label", "'bored'"),
+        ("case", "model is 'LSTM'"),
+        ("twice", "clip clip00005 of demo is predicted twice by model lstm"),
+        ("truth", "clip00005 of demo has 2 different true emotions"),
+    ],
+)
+def test_wrong_predictions_are_refused_by_name(name, message):
+    with pytest.raises(study.UserError, match=message):
+        evaluation.validate_predictions(_spoil(predictions(), name))
+
+
+def test_predictions_of_notebooks_come_back_as_one_table(tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_OUT", str(tmp_path))
+    with pytest.raises(study.UserError, match="no predictions"):
+        evaluation.load_predictions("demo")
+    evaluation.save_predictions(predictions(), "demo", "04_lstm")
+    boredom = predictions(corpus="emodb").assign(p_boredom=0.0)
+    file = evaluation.save_predictions(boredom, "demo", "05_cnn")
+    assert file == tmp_path / "reports" / "demo" / "predictions" / "05_cnn.parquet"
+    both = evaluation.load_predictions("demo")
+    assert len(both) == 240
+    assert both.groupby("corpus")["p_boredom"].count().to_dict() == {"demo": 0, "emodb": 120}
+
+
+def test_results_file_is_byte_stable_and_keeps_names_as_text(tmp_path):
+    results = evaluation.results_table(predictions(n_speakers=1), n_resamples=10)
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    evaluation.save_results(results, one)
+    again = evaluation.load_results(one)
+    evaluation.save_results(again, two)
+    assert one.read_bytes() == two.read_bytes()
+    assert set(again["corpus_version"]) == {"1.0"}
+    assert set(again["features"]) == {"log_mel", "none"}
+    assert again["ci_low"].isna().all()
+    with pytest.raises(study.UserError, match="does not exist"):
+        evaluation.load_results(tmp_path / "absent.csv")
