@@ -31,7 +31,16 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(__file__).resolve().parent
-PROFILE_KEYS = {"title", "corpora", "noise", "embed_audio", "exclude", "seed", "notebooks"}
+PROFILE_DEFAULTS = {
+    "title": "",
+    "corpora": [],
+    "noise": None,
+    "embed_audio": False,  # players of real voices in rendered pages
+    "exclude": {},  # corpus → path → reason
+    "max_clips_per_speaker_emotion": 0,  # 0: all
+    "seed": 0,
+    "notebooks": {},  # notebook → parameters
+}
 
 
 class UserError(Exception):
@@ -115,18 +124,9 @@ def load_profile(name: str) -> dict[str, Any]:
         raise UserError(
             f"config/{name}.yaml holds {type(profile).__name__}, not a mapping of keys; see config/demo.yaml"
         )
-    for key in sorted(set(profile) - PROFILE_KEYS):
-        raise UserError(f"config/{name}.yaml: unknown key '{key}'; known keys are {', '.join(sorted(PROFILE_KEYS))}")
-    defaults = {
-        "title": name,
-        "corpora": [],
-        "noise": None,
-        "embed_audio": False,
-        "exclude": {},
-        "seed": 0,
-        "notebooks": {},
-    }
-    return defaults | {key: value for key, value in profile.items() if value is not None}
+    for key in sorted(set(profile) - set(PROFILE_DEFAULTS)):
+        raise UserError(f"config/{name}.yaml: unknown key '{key}'; known keys are {', '.join(PROFILE_DEFAULTS)}")
+    return PROFILE_DEFAULTS | {"title": name} | {key: value for key, value in profile.items() if value is not None}
 
 
 # --- seeds and provenance ---------------------------------------------------------------------------------------
@@ -153,9 +153,21 @@ def seed_everything(seed: int, *, threads: int = 1) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-        with contextlib.suppress(RuntimeError):  # set once per process, before the first op: later calls are refused
-            tf.config.threading.set_inter_op_parallelism_threads(1)
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        _pin_threads(tf.config.threading, threads)
+
+
+def _pin_threads(threading: Any, threads: int) -> None:
+    pools = {"inter_op": 1, "intra_op": threads}
+    for pool, wanted in pools.items():
+        if getattr(threading, f"get_{pool}_parallelism_threads")() == wanted:
+            continue
+        try:
+            getattr(threading, f"set_{pool}_parallelism_threads")(wanted)
+        except RuntimeError as error:
+            raise UserError(
+                f"TensorFlow already runs with other {pool} threads than {wanted}, so results would not repeat; "
+                "restart the kernel and call study.seed_everything before anything else"
+            ) from error
 
 
 def commit() -> str:
@@ -331,7 +343,8 @@ def _disk_error(error: OSError, target: Path) -> Exception:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return error
     return UserError(
-        f"no space left on the disk of {target.parent} while writing {target.name}; free some or set SER_OUT, then run again: finished parts are kept"
+        f"no space left on the disk of {target.parent} while writing {target.name}; "
+        "free some or set SER_OUT to another disk, then run again: finished parts are kept"
     )
 
 

@@ -1,0 +1,216 @@
+"""Corpora: what they are, where they lie, and the manifest that everything else starts from.
+
+One module per corpus holds its layout, label parser, licence, citation, address, expected counts and published folds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ser_utils import study
+from ser_utils.corpora import demo, demo_noise, emodb, esc50, ravdess
+from ser_utils.corpora.base import EMOTIONS, NOISE_COLUMNS, SPEECH_COLUMNS, Corpus
+from ser_utils.corpora.scan import NOTE, STOPS, Finding, Scan, scan
+
+__all__ = [
+    "CORPORA",
+    "EMOTIONS",
+    "audio_root",
+    "build",
+    "check",
+    "corpus",
+    "findings",
+    "load_manifest",
+    "manifest",
+    "noise_manifest",
+    "present",
+    "usable",
+]
+
+CORPORA: dict[str, Corpus] = {module.CORPUS.name: module.CORPUS for module in (demo, ravdess, emodb, demo_noise, esc50)}
+_CHECKSUM = b"ser_content_sha256"
+
+
+def corpus(name: str) -> Corpus:
+    """Entry of a corpus by name.
+
+    Raises
+    ------
+    study.UserError
+        For a name that is not registered.
+    """
+    if name not in CORPORA:
+        raise study.UserError(f"corpus '{name}' is unknown; known corpora are {', '.join(CORPORA)}")
+    return CORPORA[name]
+
+
+def audio_root(name: str, profile: str) -> Path:
+    """Folder that the paths of a manifest are relative to. A synthetic corpus is spoken on first use.
+
+    Real corpora lie below ``$SER_DATA`` (default ``data/raw``), synthetic ones among the derived data of the profile.
+    """
+    entry = corpus(name)
+    places = study.paths(profile)
+    if not entry.synthetic:
+        return places.data
+    key = {"corpus": name, "code": study.code_version(f"corpora.{name}")}
+    return study.cached(
+        places.derived / "corpora",
+        key,
+        lambda: entry,
+        save=lambda found, folder: found.synthesise(folder / found.name),
+        load=lambda folder: folder,
+    )
+
+
+def present(names: list[str], profile: str) -> list[str]:
+    """Those of `names` that are synthetic, or have a folder below ``$SER_DATA``."""
+    data = study.paths(profile).data
+    return [name for name in names if corpus(name).synthetic or (data / name).is_dir()]
+
+
+def build(profile: str) -> None:
+    """Check every corpus of a profile and write ``manifest.parquet``, ``noise.parquet`` and ``findings.parquet``.
+
+    Raises
+    ------
+    study.UserError
+        When no corpus of the profile is present, or a file stops the run: one line per file.
+    """
+    config = study.load_profile(profile)
+    places = study.paths(profile)
+    names = present(config["corpora"], profile)
+    if not names:
+        raise study.UserError(
+            f"none of the corpora {', '.join(config['corpora'])} has a folder in {places.data}; set SER_DATA to the "
+            "folder that holds them, or read data/README.md for how to get them"
+        )
+    noise = present([config["noise"]], profile) if config["noise"] else []
+    scans = {name: _scan(name, profile, config["exclude"].get(name, {})) for name in [*names, *noise]}
+    found = [finding for result in scans.values() for finding in result.findings]
+    found += [
+        Finding(name, name, f"absent: no folder {name} in the data folder", NOTE)
+        for name in [*config["corpora"], *([config["noise"]] if config["noise"] else [])]
+        if name not in scans
+    ]
+    _stop(found)
+    speech = pd.concat([scans[name].table for name in names], ignore_index=True)
+    speech = _limit(speech, config["max_clips_per_speaker_emotion"])
+    _write(speech, places.manifest)
+    empty = pd.DataFrame(columns=list(NOISE_COLUMNS)).astype(NOISE_COLUMNS)
+    _write(
+        pd.concat([empty, *(scans[name].table for name in noise)], ignore_index=True), places.derived / "noise.parquet"
+    )
+    _write(_table(found), places.derived / "findings.parquet")
+
+
+def check(names: list[str] | None = None, *, profile: str = "full") -> pd.DataFrame:
+    """Findings for corpora, without building anything: columns ``corpus, path, problem, action, advice``."""
+    names = names or present([n for n, entry in CORPORA.items() if not entry.synthetic], profile)
+    for name in names:
+        if name not in present([name], profile):
+            folder = study.paths(profile).data / name
+            raise study.UserError(
+                f"{folder}: no such folder; {corpus(name).title} is expected there as {corpus(name).layout}"
+            )
+    return _table([finding for name in names for finding in _scan(name, profile, {}).findings])
+
+
+def _scan(name: str, profile: str, exclude: dict[str, str]) -> Scan:
+    return scan(corpus(name), audio_root(name, profile), exclude=exclude)
+
+
+def _stop(found: list[Finding]) -> None:
+    lines = [finding.sentence() for finding in found if finding.action == STOPS]
+    if lines:
+        more = [f"… and {len(lines) - 20} more files"] if len(lines) > 20 else []
+        raise study.UserError("\n".join([*lines[:20], *more]))
+
+
+def _limit(table: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Leave out what a small profile does not use, with that reason."""
+    if not most:
+        return table
+    used = table[table["exclude_reason"] == ""]
+    rank = used.groupby(["corpus", "speaker", "emotion"]).cumcount()
+    table = table.copy()
+    reason = f"left out by the profile: more than {most} per speaker and emotion"
+    table.loc[used.index[rank >= most], "exclude_reason"] = reason
+    return table
+
+
+def _table(found: list[Finding]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [vars(finding) for finding in found], columns=["corpus", "path", "problem", "action", "advice"], dtype="str"
+    )
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+def manifest(profile: str) -> pd.DataFrame:
+    """Manifest of a profile, one row per clip; built first where there is none.
+
+    Examples
+    --------
+    >>> clips = usable(manifest("demo"))  # doctest: +SKIP
+    """
+    if not study.paths(profile).manifest.is_file():
+        build(profile)
+    return load_manifest(study.paths(profile).manifest)
+
+
+def noise_manifest(profile: str) -> pd.DataFrame:
+    """Noise clips of a profile; empty when it has none."""
+    if not study.paths(profile).manifest.is_file():
+        build(profile)
+    return load_manifest(study.paths(profile).derived / "noise.parquet", columns=NOISE_COLUMNS)
+
+
+def findings(profile: str) -> pd.DataFrame:
+    """What the check of the corpora found: ``corpus, path, problem, action, advice``."""
+    return pd.read_parquet(study.paths(profile).derived / "findings.parquet")
+
+
+def usable(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows without a reason to exclude them."""
+    return table[table["exclude_reason"] == ""].reset_index(drop=True)
+
+
+def load_manifest(file: Path, *, columns: dict[str, str] = SPEECH_COLUMNS) -> pd.DataFrame:
+    """Read a manifest and check that it is what this study wrote.
+
+    Raises
+    ------
+    study.UserError
+        When it was changed by hand, or is not a manifest.
+    """
+    try:
+        parquet = pq.read_table(file)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise study.UserError(f"{file}: not readable as a manifest; delete it and run again") from error
+    table = parquet.to_pandas()
+    missing = sorted(set(columns) - set(table.columns))
+    stored = (parquet.schema.metadata or {}).get(_CHECKSUM, b"").decode()
+    if missing or stored != _checksum(table):
+        problem = f"column '{missing[0]}' is missing" if missing else "its content no longer fits its checksum"
+        raise study.UserError(
+            f"{file}: the manifest was changed by hand ({problem}); delete it and run again, "
+            "and leave clips out through 'exclude' in the profile"
+        )
+    return table.astype({name: dtype for name, dtype in columns.items() if dtype == "str"})
+
+
+def _write(table: pd.DataFrame, file: Path) -> None:
+    parquet = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = (parquet.schema.metadata or {}) | {_CHECKSUM: _checksum(table).encode()}
+    with study.atomic(file) as temporary:
+        pq.write_table(parquet.replace_schema_metadata(metadata), temporary)
+
+
+def _checksum(table: pd.DataFrame) -> str:
+    return study.digest(table.to_csv(index=False), length=64)

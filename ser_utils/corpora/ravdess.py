@@ -1,0 +1,95 @@
+"""RAVDESS: 24 actors, 8 emotions, 2 sentences (Livingstone & Russo 2018, doi:10.1371/journal.pone.0196391)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ser_utils.corpora.base import Corpus
+
+EMOTIONS = {
+    "01": "neutral",
+    "02": "calm",
+    "03": "happy",
+    "04": "sad",
+    "05": "angry",
+    "06": "fear",
+    "07": "disgust",
+    "08": "surprise",
+}
+INTENSITIES = {"01": "normal", "02": "strong"}
+SENTENCES = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
+# The six folds of actors that published results on all eight classes use, so that numbers compare.
+FOLDS = (
+    ("1", "11", "20", "21"),
+    ("4", "10", "12", "14"),
+    ("8", "9", "19", "23"),
+    ("3", "5", "7", "24"),
+    ("2", "15", "16", "18"),
+    ("6", "13", "17", "22"),
+)
+
+
+def parse(path: Path) -> dict[str, Any]:
+    """Labels from a name of seven two-digit fields: modality, channel, emotion, intensity, sentence, repetition, actor.
+
+    Raises
+    ------
+    ValueError
+        When the name has not seven fields, or a field holds an unknown code.
+
+    Examples
+    --------
+    >>> row = parse(Path("Actor_12/03-01-06-01-02-01-12.wav"))
+    >>> row["emotion"], row["speaker"], row["gender"]
+    ('fear', 'ravdess_12', 'female')
+    """
+    fields = path.stem.split("-")
+    if len(fields) != 7:
+        raise ValueError(f"name has {len(fields)} fields, not the 7 of 03-01-06-01-02-01-12")
+    _, _, emotion, intensity, sentence, _, actor = fields
+    for what, code, known in (
+        ("emotion", emotion, EMOTIONS),
+        ("intensity", intensity, INTENSITIES),
+        ("sentence", sentence, SENTENCES),
+    ):
+        if code not in known:
+            raise ValueError(f"{what} code '{code}' is not one of {', '.join(known)}")
+    if not (actor.isdigit() and 1 <= int(actor) <= 24):
+        raise ValueError(f"actor '{actor}' is not one of 01 … 24")
+    return {
+        "clip_id": path.stem,
+        "speaker": f"ravdess_{int(actor)}",
+        "gender": "male" if int(actor) % 2 else "female",
+        "emotion": EMOTIONS[emotion],
+        "emotion_raw": emotion,
+        "intensity": INTENSITIES[intensity],
+        "sentence": sentence,
+        "text": SENTENCES[sentence],
+    }
+
+
+CORPUS = Corpus(
+    name="ravdess",
+    title="RAVDESS, speech",
+    version="1.0.0",
+    language="en",
+    licence="CC BY-NC-SA 4.0",
+    citation="""@article{livingstone2018ravdess,
+  title = {The Ryerson Audio-Visual Database of Emotional Speech and Song (RAVDESS)},
+  author = {Livingstone, Steven R. and Russo, Frank A.},
+  journal = {PLoS ONE}, volume = {13}, number = {5}, pages = {e0196391}, year = {2018},
+  doi = {10.1371/journal.pone.0196391}
+}""",
+    address="https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip",
+    checksum="md5:bc696df654c87fed845eb13823edef8a",
+    layout="ravdess/Actor_01/03-01-01-01-01-01-01.wav",
+    pattern="**/Actor_*/*",
+    parse=parse,
+    n_clips=1440,
+    n_speakers=24,
+    emotions=tuple(EMOTIONS.values()),
+    split="published",
+    folds=tuple(tuple(f"ravdess_{actor}" for actor in fold) for fold in FOLDS),
+    notes={"copies": "The Kaggle archive holds every clip twice; the second copy is found by content and left out."},
+)

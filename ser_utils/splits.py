@@ -1,0 +1,158 @@
+"""Who is trained on and who is tested on, and the gate that keeps the two apart."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ser_utils import study
+
+SPLITS = ("published", "loso", "speaker_groups")
+LEAKS = ("clip", "speaker", "content", "fitted")
+
+
+class LeakError(AssertionError):
+    """Something of a test fold is known in training."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold as clip ids; validation clips come from training speakers and are trained on by nobody.
+
+    Attributes
+    ----------
+    index : int
+        0 … number of folds - 1.
+    train, validation, test : np.ndarray [shape=(n,), dtype=str]
+        Clip ids.
+    """
+
+    index: int
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def make_folds(
+    manifest: pd.DataFrame,
+    split: str,
+    *,
+    published: Collection[Collection[str]] = (),
+    n_groups: int = 5,
+    validation_share: float = 0.2,
+    seed: int = 0,
+) -> list[Fold]:
+    """Speaker-disjoint folds of one corpus.
+
+    Parameters
+    ----------
+    manifest : pd.DataFrame
+        Usable clips of one corpus: ``clip_id, speaker, gender``.
+    split : str
+        ``published`` (test speakers from `published`), ``loso`` (leave one speaker out), or ``speaker_groups``
+        (`n_groups` groups of speakers, balanced by gender, seeded).
+    published : collection of collections of str
+        Test speakers of each fold. Speakers that the manifest lacks are skipped, and so are folds that lose all.
+    n_groups : int
+        Folds of ``speaker_groups``.
+    validation_share : float
+        Share of the training speakers that validate, at least one, balanced by gender; in (0, 1).
+    seed : int
+        Draws groups and validation speakers.
+
+    Raises
+    ------
+    study.UserError
+        When the split is unknown, the corpus has no speakers, or too few for the split.
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"clip_id": list("abcd"), "speaker": list("1234"), "gender": ["female", "male"] * 2})
+    >>> [fold.test.tolist() for fold in make_folds(clips, "loso")]
+    [['a'], ['b'], ['c'], ['d']]
+    """
+    speakers = manifest.groupby("speaker")["gender"].first()
+    if split not in SPLITS:
+        raise study.UserError(f"split '{split}' is unknown; use one of {', '.join(SPLITS)}")
+    if len(speakers) < 3:
+        raise study.UserError(
+            f"split '{split}' needs 3 speakers or more, this corpus has {len(speakers)}: "
+            "one to test on, one to validate on, one to train on"
+        )
+    groups = {
+        "published": lambda: [sorted(set(group) & set(speakers.index)) for group in published],
+        "loso": lambda: [[speaker] for speaker in speakers.index],
+        "speaker_groups": lambda: _groups(speakers, n_groups, np.random.default_rng(seed)),
+    }[split]()
+    return [_fold(i, manifest, speakers, test, validation_share, seed) for i, test in enumerate(groups) if test]
+
+
+def _groups(speakers: pd.Series, n_groups: int, rng: np.random.Generator) -> list[list[str]]:
+    groups: list[list[str]] = [[] for _ in range(min(n_groups, len(speakers)))]
+    dealt = 0
+    for _, members in speakers.groupby(speakers):
+        for speaker in rng.permutation(members.index.to_numpy(dtype=str)):
+            groups[dealt % len(groups)].append(str(speaker))
+            dealt += 1
+    return groups
+
+
+def _fold(
+    index: int, manifest: pd.DataFrame, speakers: pd.Series, test: Collection[str], share: float, seed: int
+) -> Fold:
+    rest = speakers.drop(list(test))
+    rng = np.random.default_rng([seed, index])
+    order = [rng.permutation(members.index.to_numpy(dtype=str)) for _, members in rest.groupby(rest)]
+    dealt = [speaker for turn in range(len(rest)) for group in order for speaker in group[turn : turn + 1]]
+    validation = dealt[: max(1, round(share * len(rest)))]
+    who = manifest["speaker"]
+    pick = [manifest.loc[who.isin(names), "clip_id"].to_numpy(dtype=str) for names in (validation, list(test))]
+    train = manifest.loc[~who.isin([*validation, *test]), "clip_id"].to_numpy(dtype=str)
+    return Fold(index, train, *pick)
+
+
+def check_leaks(
+    fold: Fold, manifest: pd.DataFrame, *, fitted: Mapping[str, Collection[str]], allow: Collection[str] = ()
+) -> None:
+    """Raise when anything of the test clips is known in training or validation.
+
+    Training calls this itself, before the first step; only the leakage ladder switches parts of it off, by name.
+
+    Parameters
+    ----------
+    fold : Fold
+    manifest : pd.DataFrame
+        ``clip_id, speaker, sha256`` of all clips of the fold.
+    fitted : mapping
+        Name of a scaler, vocabulary, normaliser or threshold → clip ids that it was fitted on.
+    allow : collection of str
+        Kinds of leak that are wanted: ``clip, speaker, content, fitted``.
+
+    Raises
+    ------
+    LeakError
+        Naming the kind of leak and an example.
+    """
+    unknown = set(allow) - set(LEAKS)
+    if unknown:
+        raise study.UserError(f"leak '{min(unknown)}' is unknown; use one of {', '.join(LEAKS)}")
+    rows = manifest.set_index("clip_id")
+    test = rows.loc[fold.test]
+    seen = rows.loc[np.concatenate([fold.train, fold.validation])]
+    pairs = {
+        "clip": [("training or validation", set(seen.index), set(test.index))],
+        "speaker": [("training or validation", set(seen["speaker"]), set(test["speaker"]))],
+        "content": [("training or validation", set(seen["sha256"]), set(test["sha256"]))],
+        "fitted": [(f"what {name} was fitted on", set(ids), set(test.index)) for name, ids in fitted.items()],
+    }
+    pairs["clip"].append(("training", set(fold.train), set(fold.validation)))
+    for kind in [kind for kind in LEAKS if kind not in allow]:
+        for where, known, hidden in pairs[kind]:
+            if known & hidden:
+                raise LeakError(
+                    f"fold {fold.index}: {len(known & hidden)} {kind} of held-out data in {where}, "
+                    f"for example {min(known & hidden)}"
+                )
