@@ -1,0 +1,123 @@
+"""From the long results table to what the first page shows: one block per corpus, systems sorted, floors last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ser_utils import study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+N_SYSTEMS = 12  # shown per corpus; the rest are in the table on disk
+FLOORS = ("chance", "majority")
+TASK = ["corpus", "corpus_version", "split"]
+SYSTEM = [*TASK, "model", "features", "train_regime", "condition"]
+RECALL = "recall_"
+
+
+def load_results(reports: Path) -> pd.DataFrame | None:
+    """``results.csv`` of a report, else what its notebooks have left so far under ``results/``; None without either.
+
+    Raises
+    ------
+    UserError
+        When a file lacks a column of the results table.
+    """
+    import pandas as pd
+
+    overall = reports / "results.csv"
+    files = [overall] if overall.is_file() else sorted((reports / "results").glob("*.csv"))
+    tables = []
+    for file in files:
+        table = pd.read_csv(file, dtype={"corpus_version": str}, keep_default_na=True)
+        missing = [c for c in [*SYSTEM, "metric", "value", "ci_low", "ci_high"] if c not in table.columns]
+        if missing:
+            raise study.UserError(
+                f"{file}: column '{missing[0]}' is missing; delete the file and run its notebook again"
+            )
+        tables.append(table)
+    if not tables:
+        return None
+    results = pd.concat(tables, ignore_index=True)
+    results[SYSTEM] = results[SYSTEM].fillna("").astype(str)
+    return results.drop_duplicates([*SYSTEM, "metric"], keep="last")
+
+
+def blocks(results: pd.DataFrame, *, splits: dict[str, str]) -> list[dict[str, Any]]:
+    """What the headline shows, one block per corpus and split, clean speech only.
+
+    Parameters
+    ----------
+    results : pd.DataFrame
+        As :func:`load_results` gives it.
+    splits : dict
+        The split on which a corpus's scores are published, by corpus; other splits of it are left out.
+
+    Returns
+    -------
+    list of dict with ``corpus, corpus_version, split``, ``systems`` (best first, floors last), ``more`` (how many are
+    not shown), ``best`` and ``chance``
+    """
+    clean = results[results["condition"] == "clean"]
+    found = []
+    for key, task in clean.groupby(TASK, sort=False):
+        wanted = splits.get(key[0])
+        if wanted in set(clean.loc[clean["corpus"] == key[0], "split"]) and key[2] != wanted:
+            continue
+        systems = sorted((_system(rows) for _, rows in task.groupby(SYSTEM, sort=False)), key=_rank)
+        scored = [system for system in systems if not system["floor"] and "UAR" in system["metrics"]]
+        shown = [*[s for s in systems if not s["floor"]][:N_SYSTEMS], *[s for s in systems if s["floor"]]]
+        chance = [s["metrics"]["UAR"]["value"] for s in systems if s["model"] == "chance" and "UAR" in s["metrics"]]
+        found.append(
+            dict(zip(TASK, key, strict=True))
+            | {"systems": shown, "more": len(systems) - len(shown)}
+            | {"best": scored[0] if scored else None, "chance": chance[0] if chance else None}
+        )
+    return found
+
+
+def _system(rows: pd.DataFrame) -> dict[str, Any]:
+    first = rows.iloc[0]
+    how = [word for word in (first["features"], first["train_regime"]) if word not in {"", "none"}]
+    metrics = {
+        row.metric: {"value": row.value, "low": row.ci_low, "high": row.ci_high} for row in rows.itertuples(index=False)
+    }
+    return {
+        "model": first["model"],
+        "how": " · ".join(how),
+        "floor": first["model"] in FLOORS,
+        "metrics": metrics,
+        "recalls": {name.removeprefix(RECALL): m for name, m in metrics.items() if name.startswith(RECALL)},
+        **{name: first.get(name) for name in ("n_clips", "n_speakers", "n_seeds")},
+    }
+
+
+def _rank(system: dict[str, Any]) -> tuple[bool, float]:
+    return system["floor"], -system["metrics"].get("UAR", {"value": 0.0})["value"]
+
+
+def interval_svg(value: float, low: float, high: float, *, chance: float | None = None) -> str:
+    """A score between 0 and 1 with its interval and, dashed, chance; the numbers stand beside it.
+
+    Examples
+    --------
+    >>> interval_svg(0.5, 0.4, 0.6).count("<line")
+    3
+    """
+    lines = [("axis", 0, 1, 10, 10)]
+    lines += [("chance", chance, chance, 1, 19)] if chance is not None and chance == chance else []
+    lines += [("range", low, high, 10, 10)] if low == low and high == high else []
+    lines += [("point", value, value, 4, 16)]
+    return _svg(
+        f'<line class="{name}" x1="{100 * x1:.2f}" x2="{100 * x2:.2f}" y1="{y1}" y2="{y2}" '
+        'vector-effect="non-scaling-stroke"/>'
+        for name, x1, x2, y1, y2 in lines
+    )
+
+
+def _svg(shapes: Iterable[str]) -> str:
+    head = '<svg class="interval" viewBox="0 0 100 20" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
+    return head + "".join(shapes) + "</svg>"
