@@ -143,14 +143,14 @@ def _note(n_speakers: int) -> str:
 
 
 def interval_text(value: float, low: float, high: float) -> str:
-    """A score as people read it.
+    """A score as people read it; an interval without width, as that of chance, is left out.
 
     Examples
     --------
-    >>> interval_text(0.523, 0.4701, 0.5689), interval_text(0.5, float("nan"), float("nan"))
-    ('0.52 [0.47, 0.57]', '0.50')
+    >>> interval_text(0.5231, 0.4701, 0.5689), interval_text(0.125, 0.125, 0.125)
+    ('0.523 [0.470, 0.569]', '0.125')
     """
-    return f"{value:.2f}" + ("" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]")
+    return f"{value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if high - low > 5e-4 else "")
 
 
 def save_results(results: pd.DataFrame, file: Path) -> None:
