@@ -52,9 +52,12 @@ def table_html(df: pd.DataFrame, *, caption: str, digits: int | Mapping[str, int
         df = df.rename_axis(index=lambda name: name or "").reset_index()
     names = [" ".join(map(str, c)).strip() if isinstance(c, tuple) else str(c) for c in df.columns]
     decimals = [digits if isinstance(digits, int) else digits.get(name, 3) for name in names]
-    numeric = [pd.api.types.is_numeric_dtype(t) and not pd.api.types.is_bool_dtype(t) for t in df.dtypes]
+    numeric = [
+        at >= headers and pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
+        for at, dtype in enumerate(df.dtypes)
+    ]
     head = "".join(
-        f'<th scope="col"{" class=num" if num else ""}>{html.escape(name) or "&nbsp;"}</th>'
+        f'<th scope="col"{" class=num" if num else ""}>{html.escape(name)}</th>' if name else "<td></td>"
         for name, num in zip(names, numeric, strict=True)
     )
     kinds = [(d, num, at < headers) for at, (d, num) in enumerate(zip(decimals, numeric, strict=True))]

@@ -59,6 +59,8 @@ def _external(soup: BeautifulSoup) -> Iterator[str]:
         css = tag.get_text() if tag.name == "style" else str(tag.get("style") or "")
         for match in CSS_LOAD.finditer(css):
             yield f"external resource: a style loads {(match[1] or match[2])[:80]}"
+    if soup.find("script"):
+        yield "script: a page must be readable without one"
     if soup.find("meta", attrs={"http-equiv": re.compile("refresh", re.I)}):
         yield "external resource: the page sends its reader elsewhere (meta refresh)"
 
@@ -124,4 +126,4 @@ def _links(soup: BeautifulSoup, page: Path) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=64)
 def _anchors(page: Path, _changed: int) -> frozenset[str]:
-    return frozenset(re.findall(r'\bid="([^"]+)"', page.read_text(encoding="utf-8", errors="replace")))
+    return frozenset(re.findall(r'\sid="([^"]+)"', page.read_text(encoding="utf-8", errors="replace")))

@@ -14,6 +14,7 @@ from nbconvert.filters.ansi import strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 TEMPLATES = Path(__file__).parent / "templates"
+SYNONYMS = {"{aligned}": "{split}", r"\operatorname*": r"\operatorname"}  # what latex2mathml does not know, as it does
 ARROW = re.compile(r"^(-+>|\s*-+> )")
 
 
@@ -59,6 +60,8 @@ def mathml(latex: str, *, display: str) -> str:
     True
     """
     latex = latex.strip()
+    for unknown, known in SYNONYMS.items():
+        latex = latex.replace(unknown, known)
     try:
         markup = latex_to_mathml(latex, display=display)
     except Exception:  # latex2mathml raises whatever its parser stumbles over
