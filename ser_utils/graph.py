@@ -291,7 +291,7 @@ def why(reason: str, profile: str, forced: str = "") -> str:
         elif head == "Updated input files":
             said.append(f"{_list(files)} changed")
         elif head == "Input files updated by another job":
-            said.append(f"{_list(sorted({_maker(file) for file in files}))} ran")
+            said.append(f"new results of {_list(sorted({_maker(file) for file in files}))}")
         elif head.startswith("Params have changed"):
             said.append(_changed_values(rest, profile))
         elif head.startswith("Set of input files"):
