@@ -156,7 +156,11 @@ def key_figures(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> list[
 def _gallery(png: Path) -> dict[str, str]:
     alt, caption = described(png)
     page = next((name for name in NOTEBOOKS if name.startswith(png.name[:3])), "")
-    return {"html": figure_html(png, alt=alt, caption=caption), "page": page}
+    return {"html": figure_html(png, alt=alt, caption=caption), "page": page, "title": _page_title(page)}
+
+
+def _page_title(name: str) -> str:
+    return f"{name[:2]} · {NOTEBOOKS[name][0]}" if name in NOTEBOOKS else name
 
 
 def page_rows(profile: str, records: Mapping[str, Mapping[str, Any]], reports: Path) -> list[dict[str, Any]]:
@@ -164,13 +168,12 @@ def page_rows(profile: str, records: Mapping[str, Mapping[str, Any]], reports: P
     planned = study.load_profile(profile)["notebooks"]
     rows = []
     for name in [*NOTEBOOKS, *(n for n in records if n not in NOTEBOOKS)]:
-        title, question = NOTEBOOKS.get(name, (name, ""))
         record = records.get(name) or {}
         rows.append(
             {
                 "name": name,
-                "title": f"{name[:2]} · {title}",
-                "question": question,
+                "title": _page_title(name),
+                "question": NOTEBOOKS.get(name, ("", ""))[1],
                 "exists": (reports / f"{name}.html").is_file(),
                 "status": {"ok": "ok", "failed": "failed"}.get(str(record.get("status")), "none"),
                 "word": _word(name, record, planned),
