@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 
 from ser_utils import report, study
 from ser_utils.report.exporter import mathml
-from ser_utils.report.pages import tie_pages
+from ser_utils.report.pages import page_title, tie_pages
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,16 @@ def test_failed_page_shows_its_error_and_nothing_after_it(folder):
     assert error.select_one(".traceback strong").get_text() == "ValueError: fold 3 <of 6> has no clip of class 'calm'"
     assert "\x1b" not in error.get_text()
     assert "stands above chance" not in page.get_text()
+
+
+def test_titles_come_from_the_notebooks(monkeypatch, tmp_path):
+    monkeypatch.setattr(study, "ROOT", tmp_path)
+    assert page_title("04_lstm") == "04 · Recurrent nets"
+    (tmp_path / "notebooks").mkdir()
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# 04 · Other words\n\nText")])
+    nbformat.write(nb, tmp_path / "notebooks" / "04_lstm.ipynb")
+    assert page_title("04_lstm") == "04 · Other words"
+    assert page_title("99_own") == "99_own"
 
 
 def test_links_between_notebooks_lead_to_pages(folder):

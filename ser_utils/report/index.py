@@ -12,7 +12,7 @@ from typing import Any
 from ser_utils import study
 from ser_utils.report import headline
 from ser_utils.report.figures import described, figure_html
-from ser_utils.report.pages import NOTEBOOKS, number_captions, templates, tie_pages
+from ser_utils.report.pages import NOTEBOOKS, number_captions, page_title, templates, tie_pages
 from ser_utils.report.record import load_records, run_record
 
 N_FIGURES = 6
@@ -61,7 +61,7 @@ def render_index(profile: str) -> Path:
         "corpora": corpora,
         "absent": [_title(name, registry) for name in run["manifest"]["absent"]],
         "names": {name: _title(name, registry) for name in set(registry) | set(run["manifest"]["corpora"])},
-        "synthetic": [c["title"] for c in corpora if c["synthetic"]],
+        "synthetic": [c["title"] for c in corpora if c["synthetic"] and c["kind"] != "noise"],
         "figures": [_gallery(png) for png in figures],
         "pages": page_rows(profile, records, places.reports),
         "contents": [{"level": 2, "id": i, "text": t} for i, t in SECTIONS if figures or i != "figures"],
@@ -156,11 +156,7 @@ def key_figures(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> list[
 def _gallery(png: Path) -> dict[str, str]:
     alt, caption = described(png)
     page = next((name for name in NOTEBOOKS if name.startswith(png.name[:3])), "")
-    return {"html": figure_html(png, alt=alt, caption=caption), "page": page, "title": _page_title(page)}
-
-
-def _page_title(name: str) -> str:
-    return f"{name[:2]} · {NOTEBOOKS[name][0]}" if name in NOTEBOOKS else name
+    return {"html": figure_html(png, alt=alt, caption=caption), "page": page, "title": page_title(page)}
 
 
 def page_rows(profile: str, records: Mapping[str, Mapping[str, Any]], reports: Path) -> list[dict[str, Any]]:
@@ -172,7 +168,7 @@ def page_rows(profile: str, records: Mapping[str, Mapping[str, Any]], reports: P
         rows.append(
             {
                 "name": name,
-                "title": _page_title(name),
+                "title": page_title(name),
                 "question": NOTEBOOKS.get(name, ("", ""))[1],
                 "exists": (reports / f"{name}.html").is_file(),
                 "status": {"ok": "ok", "failed": "failed"}.get(str(record.get("status")), "none"),

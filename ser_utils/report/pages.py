@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -113,7 +114,17 @@ def tie_pages(text: str, existing: Iterable[str]) -> str:
 
 
 def _neighbour(name: str | None) -> dict[str, str] | None:
-    return {"name": name, "number": name[:2], "title": NOTEBOOKS[name][0]} if name in NOTEBOOKS else None
+    return {"name": name, "title": page_title(name)} if name else None
+
+
+def page_title(name: str) -> str:
+    """Title of a notebook as its first line gives it; of one that is not built yet, the planned one."""
+    file = study.ROOT / "notebooks" / f"{name}.ipynb"
+    if file.is_file():
+        first = "".join(json.loads(file.read_text(encoding="utf-8"))["cells"][0]["source"])
+        if first.startswith("# "):
+            return first.splitlines()[0][2:].strip()
+    return f"{name[:2]} · {NOTEBOOKS[name][0]}" if name in NOTEBOOKS else name
 
 
 def _read(ipynb: Path) -> NotebookNode:
