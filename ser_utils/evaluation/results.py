@@ -130,7 +130,7 @@ def headline(results: pd.DataFrame, *, condition: str = "clean") -> pd.DataFrame
         ["ci_low", "ci_high", "n_clips", "n_speakers", "n_seeds"]
     ]
     table = wide.join(rest).reset_index()
-    table["note"] = [_note(n) for n in table["n_speakers"]]
+    table["note"] = table["n_speakers"].map(_note).mask(table["model"].isin(BASELINES), "")
     order = table[TASK].assign(deaf=table["model"].isin(BASELINES), worse=-table["UAR"].round(9), model=table["model"])
     table = table.loc[order.sort_values(list(order)).index].reset_index(drop=True)
     return table[[*system, "UAR", "ci_low", "ci_high", "WA", "macro_F1", "n_clips", "n_speakers", "n_seeds", "note"]]
