@@ -48,28 +48,30 @@ class Style:
     rate_pct: float  # words a minute, per cent
     level_db: float  # RMS level, dB
     tilt_db: float  # spectral slope above 500 Hz, dB an octave: tense +, lax −
+    formants_pct: float  # formant frequencies, per cent: lips spread +, rounded −
     breath_db: float  # aspiration noise, dB
     jitter_pct: float  # irregular F0, per cent
     tremor_st: float  # trembling F0, semitones
     gap_ms: float  # pause between words, ms
 
 
-# Relative to neutral.        f0   range  rate  level tilt breath jitter tremor gap
+# Relative to neutral. Where reviews differ (fear: F0 range), the meta-analysis [3] decides.
+#                             f0   range  rate level  tilt formants breath jitter tremor gap
 STYLES = {
-    "angry": Style(           3.0,  18,   10,   5.0,  1.8,  -3,   0.8,  0.00,   0),
-    "disgust": Style(        -2.5,   4,  -12,  -1.0, -0.6,   1,   1.4,  0.00,  25),
-    "fear": Style(            4.5, -14,   14,  -1.5,  0.2,   6,   1.0,  0.45,   5),
-    "happy": Style(           3.5,  24,    6,   3.0,  0.9,   1,   0.0,  0.00,   0),
-    "neutral": Style(         0.0,   0,    0,   0.0,  0.0,   0,   0.0,  0.00,   0),
-    "sad": Style(            -1.0, -20,  -14,  -5.0, -1.8,   7,   0.3,  0.15,  40),
-    "surprise": Style(        5.0,  38,   -2,   2.0,  0.2,   3,   0.0,  0.00,   0),
+    "angry": Style(           3.0,   18,   10,  5.0,  2.0,     0,     -3,    0.8,  0.00,   0),
+    "disgust": Style(        -2.5,    4,   -9, -1.0, -0.6,    -3,      1,    1.2,  0.00,  15),
+    "fear": Style(            4.5,  -16,   14, -1.5,  0.3,     1,      6,    0.9,  0.45,   5),
+    "happy": Style(           3.5,   24,    6,  3.0,  0.8,     5,      1,    0.0,  0.00,   0),
+    "neutral": Style(         0.0,    0,    0,  0.0,  0.0,     0,      0,    0.0,  0.00,   0),
+    "sad": Style(            -1.0,  -20,  -12, -5.0, -1.8,    -1,      7,    0.3,  0.15,  25),
+    "surprise": Style(        5.5,   38,   -3,  1.5,  0.0,    -1,      4,    0.0,  0.00,   0),
 }  # fmt: skip
-NEUTRAL = Style(0.0, 50, 0, -27.0, 0.0, -30, 0.3, 0.03, 0)
-# Standard deviations: of a speaker's habit for an emotion, and of one clip.
-HABIT = Style(0.6, 5, 3, 1.0, 0.4, 1.5, 0.15, 0.05, 5)
-CLIP = Style(1.0, 8, 4, 1.5, 0.5, 2.0, 0.2, 0.06, 8)
-STRENGTH_SPEAKER = (0.7, 1.2)  # how strongly a speaker shows emotion; 1 is STYLES
-STRENGTH_CLIP = (0.6, 1.2)
+NEUTRAL = Style(0.0, 50, 0, -27.0, 0.0, 0.0, -30, 0.3, 0.03, 0)
+# Standard deviations, cut at 2: of a speaker's habit for an emotion, and of one clip.
+HABIT = Style(0.6, 5, 2.5, 0.7, 0.30, 1.0, 1.2, 0.15, 0.04, 4)
+CLIP = Style(0.9, 7, 3.5, 1.2, 0.40, 1.0, 1.8, 0.20, 0.05, 6)
+STRENGTH_SPEAKER = (0.8, 1.2)  # how strongly a speaker shows emotion; 1 is STYLES
+STRENGTH_CLIP = (0.65, 1.2)
 MARKS = {"angry": ".!", "happy": ".!", "surprise": "?!"}  # sentence melody, drawn by chance; others "."
 
 
@@ -99,24 +101,24 @@ SPEAKERS = {
 
 # sentence → (the emotion its words carry, text)
 SENTENCES = {
-    "n01": ("neutral", "The train leaves from the other side"),
-    "n02": ("neutral", "There are seven books on the table"),
-    "n03": ("neutral", "She put the letter under the lamp"),
-    "n04": ("neutral", "They will come back on Wednesday"),
-    "n05": ("neutral", "The blue box stands near the window"),
-    "n06": ("neutral", "He told me about it this morning"),
-    "a01": ("angry", "I am furious and I hate this mess"),
-    "a02": ("angry", "Stop shouting, you make me so angry"),
-    "d01": ("disgust", "That rotten smell makes me feel sick"),
-    "d02": ("disgust", "This filthy kitchen is disgusting"),
-    "f01": ("fear", "I am scared of the dark down there"),
-    "f02": ("fear", "Something terrible is out there, help"),
-    "h01": ("happy", "What a wonderful day, I am so glad"),
-    "h02": ("happy", "I love this song, it makes me smile"),
-    "s01": ("sad", "I miss her and I cry every night"),
-    "s02": ("sad", "He is gone and I feel so lonely"),
-    "u01": ("surprise", "I never expected to see you here"),
-    "u02": ("surprise", "Wow, that is really incredible news"),
+    "ne1": ("neutral", "The train leaves from the other side"),
+    "ne2": ("neutral", "There are seven books on the table"),
+    "ne3": ("neutral", "She put the letter under the lamp"),
+    "ne4": ("neutral", "They will come back on Wednesday"),
+    "ne5": ("neutral", "The blue box stands near the door"),
+    "ne6": ("neutral", "He told me about it this morning"),
+    "an1": ("angry", "I am furious and I hate this mess"),
+    "an2": ("angry", "You always make me so very angry"),
+    "di1": ("disgust", "That rotten smell makes me feel sick"),
+    "di2": ("disgust", "This filthy kitchen is disgusting"),
+    "fe1": ("fear", "I am scared of the dark down there"),
+    "fe2": ("fear", "Something terrible waits out there"),
+    "ha1": ("happy", "What a wonderful day to be alive"),
+    "ha2": ("happy", "I love this song with all my heart"),
+    "sa1": ("sad", "I miss her and cry every night"),
+    "sa2": ("sad", "I am so lonely since he left"),
+    "su1": ("surprise", "I never expected to see you here"),
+    "su2": ("surprise", "That is truly incredible news"),
 }
 EMOTIONS = tuple(STYLES)
 
@@ -135,16 +137,28 @@ class Clip:
         return f"{self.speaker}/{self.speaker}_{self.sentence}_{self.emotion}_{self.repetition}.flac"
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """How one clip is made."""
+
+    clip: Clip
+    utterance: Utterance
+    style: Style
+    tilt_db: float  # of the speaker
+    tract: float  # formant frequencies, of speaker and style
+    rng: np.random.Generator
+
+
 def clips() -> list[Clip]:
     """All clips in their fixed order.
 
     Every speaker says five sentences in every emotion, twice: three with neutral words, one whose words carry the
-    emotion (neutral words for neutral), and one that does so for every other speaker and contradicts it for the rest.
+    emotion (neutral words for neutral), and one whose words do so for odd speakers and contradict it for even ones.
 
     Examples
     --------
     >>> len(clips()), clips()[0].name
-    (700, 's01/s01_n01_angry_1.flac')
+    (700, 's01/s01_ne1_angry_1.flac')
     """
     return [
         Clip(speaker, sentence, emotion, repetition)
@@ -156,14 +170,15 @@ def clips() -> list[Clip]:
 
 
 def _sentences(speaker: int, emotion: int) -> list[str]:
-    by_emotion = {name: [s for s, (carried, _) in SENTENCES.items() if carried == name] for name in EMOTIONS}
+    by_emotion = {name: [key for key, (carried, _) in SENTENCES.items() if carried == name] for name in EMOTIONS}
     neutral, own = by_emotion["neutral"], by_emotion[EMOTIONS[emotion]]
     chosen = [neutral[(speaker + emotion + 2 * k) % len(neutral)] for k in range(3)]
-    first = own[speaker % 2] if own is not neutral else neutral[(speaker + emotion + 1) % len(neutral)]
+    if EMOTIONS[emotion] == "neutral":
+        own = [neutral[(speaker + emotion + 2 * k + 1) % len(neutral)] for k in range(2)]
     if speaker % 2:
-        loaded = [name for name in EMOTIONS if name not in ("neutral", EMOTIONS[emotion])]
-        return [*chosen, first, by_emotion[loaded[(speaker + emotion) % len(loaded)]][emotion % 2]]
-    return [*chosen, first, own[1 - speaker % 2] if own is not neutral else neutral[(speaker + emotion + 3) % 6]]
+        others = [name for name in EMOTIONS if name not in ("neutral", EMOTIONS[emotion])]
+        return [*chosen, own[speaker // 2 % 2], by_emotion[others[(speaker + emotion) % len(others)]][emotion % 2]]
+    return [*chosen, *own]
 
 
 def synthesise(folder: Path) -> None:
@@ -183,18 +198,17 @@ def write(folder: Path, chosen: list[Clip]) -> None:
         raise ValueError("only the first clips of the corpus can be made alone: each depends on those before it")
     plans = [_plan(clip) for clip in chosen]
     study.progress(f"demo: synthesising {len(chosen)} clips")
-    spoken = speak([utterance for utterance, _, _ in plans])
-    for clip, (_, style, rng), y in zip(chosen, plans, spoken, strict=True):
-        file = folder / clip.name
+    for plan, y in zip(plans, speak([plan.utterance for plan in plans]), strict=True):
+        file = folder / plan.clip.name
         file.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(file, _shape(y, SPEAKERS[clip.speaker], style, rng), SAMPLE_RATE, subtype="PCM_16")
+        soundfile.write(file, _shape(y, plan), SAMPLE_RATE, subtype="PCM_16")
 
 
 def style_of(clip: Clip, rng: np.random.Generator) -> Style:
     """Draw how `clip` is spoken: neutral, plus the emotion at some strength, plus the speaker's habit, plus chance."""
     habit_rng = _rng(clip.speaker, clip.emotion)
     strength = _rng(clip.speaker).uniform(*STRENGTH_SPEAKER) * rng.uniform(*STRENGTH_CLIP)
-    habit, chance = (np.clip(r.standard_normal(9), -2, 2) for r in (habit_rng, rng))
+    habit, chance = (np.clip(r.standard_normal(len(_array(CLIP))), -2, 2) for r in (habit_rng, rng))
     values = _array(NEUTRAL) + strength * _array(STYLES[clip.emotion]) + habit * _array(HABIT) + chance * _array(CLIP)
     return Style(*(float(v) for v in values))
 
@@ -203,42 +217,37 @@ def _array(style: Style) -> np.ndarray:
     return np.array(dataclasses.astuple(style))
 
 
-def _rng(*key: str | int) -> np.random.Generator:
-    return np.random.default_rng([SEED, int(study.digest(key, length=12), 16)])
+def _rng(*key: str) -> np.random.Generator:
+    return np.random.default_rng([SEED, *" ".join(key).encode()])
 
 
-def _plan(clip: Clip) -> tuple[Utterance, Style, np.random.Generator]:
+def _plan(clip: Clip) -> _Plan:
     rng = _rng(clip.name)
-    style = style_of(clip, rng)
-    speaker = SPEAKERS[clip.speaker]
+    style, speaker = style_of(clip, rng), SPEAKERS[clip.speaker]
+    tract = speaker.tract * (1 + style.formants_pct / 100)
     steps = 6.0 if style.f0_st > 0 else 7.0  # of espeak-ng's pitch in a semitone, measured
     utterance = Utterance(
         text=SENTENCES[clip.sentence][1] + rng.choice(list(MARKS.get(clip.emotion, "."))),
         voice=speaker.voice,
-        pitch=round(np.clip(50 + steps * style.f0_st, 0, 99)),
+        pitch=round(np.clip(50 + steps * (style.f0_st - 12 * np.log2(tract / speaker.tract)), 0, 99)),
         range=round(np.clip(style.range, 0, 99)),
-        rate=round(speaker.rate * (1 + style.rate_pct / 100) / speaker.tract),
+        rate=round(speaker.rate * (1 + style.rate_pct / 100) / tract),
         gap=round(max(style.gap_ms, 0) / 10),
     )
-    return utterance, style, rng
+    return _Plan(clip, utterance, style, speaker.tilt_db, tract, rng)
 
 
-def _shape(y: np.ndarray, speaker: Speaker, style: Style, rng: np.random.Generator) -> np.ndarray:
-    y = perturb_f0(
-        trim(y),
-        sr=ESPEAK_RATE,
-        jitter_pct=max(style.jitter_pct, 0),
-        tremor_st=max(style.tremor_st, 0),
-        rng=rng,
-    )
-    y = soxr.resample(y, ESPEAK_RATE * speaker.tract, SAMPLE_RATE)
+def _shape(y: np.ndarray, plan: _Plan) -> np.ndarray:
+    style, rng = plan.style, plan.rng
+    jitter_pct, tremor_st = max(style.jitter_pct, 0), max(style.tremor_st, 0)
+    y = perturb_f0(trim(y), sr=ESPEAK_RATE, jitter_pct=jitter_pct, tremor_st=tremor_st, rng=rng)
+    y = soxr.resample(y, ESPEAK_RATE * plan.tract, SAMPLE_RATE)  # moves the formants, and time and F0 with them
     y = breathe(y, sr=SAMPLE_RATE, breath_db=style.breath_db, rng=rng)
-    y = tilt(y, sr=SAMPLE_RATE, db_per_octave=style.tilt_db + speaker.tilt_db)
+    y = tilt(y, sr=SAMPLE_RATE, db_per_octave=style.tilt_db + plan.tilt_db)
     y = set_level(y, level_dbfs=style.level_db)
     before_s, after_s = rng.uniform(0.05, 0.25, size=2)
-    return place_in_room(
-        y, sr=SAMPLE_RATE, before_s=before_s, after_s=after_s, floor_dbfs=rng.uniform(-66, -56), rng=rng
-    )
+    floor_dbfs = rng.uniform(-62, -50)
+    return place_in_room(y, sr=SAMPLE_RATE, before_s=before_s, after_s=after_s, floor_dbfs=floor_dbfs, rng=rng)
 
 
 def parse(path: Path) -> dict[str, Any]:
@@ -251,7 +260,7 @@ def parse(path: Path) -> dict[str, Any]:
 
     Examples
     --------
-    >>> parse(Path("s01/s01_n01_angry_1.flac"))["text"]
+    >>> parse(Path("s01/s01_ne1_angry_1.flac"))["text"]
     'The train leaves from the other side.'
     """
     fields = path.stem.split("_")
@@ -287,9 +296,9 @@ CORPUS = Corpus(
     language="en",
     licence="CC0-1.0 (synthetic)",
     audio_may_be_published=True,
-    citation="",
-    address="",
-    layout="demo/s01/s01_n01_angry_1.flac",
+    citation="@misc{espeakng, title = {{eSpeak NG} speech synthesiser}, url = {https://github.com/espeak-ng/espeak-ng}}",
+    address="https://github.com/espeak-ng/espeak-ng",
+    layout="demo/s01/s01_ne1_angry_1.flac",
     pattern="*/*.flac",
     parse=parse,
     n_clips=len(SPEAKERS) * len(STYLES) * 5 * REPETITIONS,

@@ -57,12 +57,8 @@ class Source:
     """One realisation of a noise class."""
 
     fold: int
-    number: int
+    number: int  # unique over classes and folds; seeds the realisation
     noise_class: str
-
-    @property
-    def rng(self) -> np.random.Generator:
-        return np.random.default_rng([SEED, self.number])
 
     def name(self, take: str) -> str:
         return f"{self.fold}-{self.number}-{take}-{self.noise_class}.flac"
@@ -84,6 +80,10 @@ def sources() -> list[Source]:
     ]
 
 
+def _rng(source: Source) -> np.random.Generator:
+    return np.random.default_rng([SEED, source.number])
+
+
 def synthesise(folder: Path) -> None:
     """Write all clips (5 s, 16 kHz, mono, 16-bit FLAC) into `folder`; the same bits every time on one machine."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def synthesise(folder: Path) -> None:
     study.progress(f"demo_noise: synthesising {len(sources()) * len(TAKES)} clips")
     for source in sources():
         make = _SYNTHETIC.get(source.noise_class)
-        y = make(source.rng) if make else babble[source]
+        y = make(_rng(source)) if make else babble[source]
         y = set_level(y - y.mean(), level_dbfs=LEVEL_DBFS)
         for take, half in zip(TAKES, np.split(y, len(TAKES)), strict=True):
             soundfile.write(folder / source.name(take), half, SAMPLE_RATE, subtype="PCM_16")
@@ -142,7 +142,7 @@ def rain(rng: np.random.Generator) -> np.ndarray:
     hiss = _coloured(rng, lambda f: f / (f + corner_hz) * f**-0.25) * np.exp(0.2 * _slow(rng, knots_per_s=0.7))
     drops = np.zeros(N)
     at = rng.integers(0, N, size=rng.poisson(rng.uniform(250, 550) * N / SAMPLE_RATE))
-    np.add.at(drops, at, rng.standard_normal(len(at)) * rng.exponential(size=len(at)))
+    np.add.at(drops, at, rng.standard_normal(len(at)))
     decay = np.exp(-np.arange(160) / 25) * rng.standard_normal(160)
     drops = np.convolve(drops, decay, mode="same")
     return hiss + rng.uniform(0.5, 1.0) * drops / rms(drops)
@@ -189,9 +189,10 @@ CLASSES = (*_SYNTHETIC, "babble")
 
 def _babble(chosen: list[Source]) -> dict[Source, np.ndarray]:
     """Several voices at once for each source; all said in one go, because espeak-ng's samples depend on order."""
+    rngs = {source: _rng(source) for source in chosen}
     per_talker = int(N / SAMPLE_RATE / SENTENCE_S) + 1
-    spoken = iter(speak([utterance for source in chosen for utterance in _chatter(source.rng, per_talker)]))
-    return {source: _mix([next(spoken) for _ in range(TALKERS * per_talker)], source.rng) for source in chosen}
+    spoken = iter(speak([utterance for rng in rngs.values() for utterance in _chatter(rng, per_talker)]))
+    return {source: _mix([next(spoken) for _ in range(TALKERS * per_talker)], rng) for source, rng in rngs.items()}
 
 
 def _chatter(rng: np.random.Generator, count: int) -> list[Utterance]:
@@ -254,8 +255,8 @@ CORPUS = Corpus(
     synthetic=True,
     licence="CC0-1.0 (synthetic)",
     audio_may_be_published=True,
-    citation="",
-    address="",
+    citation="@misc{espeakng, title = {{eSpeak NG} speech synthesiser}, url = {https://github.com/espeak-ng/espeak-ng}}",
+    address="https://github.com/espeak-ng/espeak-ng",
     layout="demo_noise/1-10100-A-white.flac",
     pattern="*.flac",
     parse=parse,

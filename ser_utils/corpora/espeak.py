@@ -145,7 +145,7 @@ class Synthesiser:
         size = ctypes.c_size_t(len(text) + 1)
         self._call("espeak_ng_Synthesize", text, size, 0, _CHARACTERS, 0, _UTF8, None, None)
         self._call("espeak_ng_Synchronize")
-        if not self._chunks:
+        if not any(chunk.any() for chunk in self._chunks):
             raise EspeakError(f"espeak-ng says nothing for the text '{utterance.text}'")
         return np.concatenate(self._chunks)
 
