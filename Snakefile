@@ -22,7 +22,7 @@ LEAVES = {
     "04_lstm": ["predictions/04_lstm.parquet"],
     "09_evaluation": ["results.csv"],
 }
-PARALLEL = ["04_lstm"]  # notebooks that spread their work over all cores; the others take one
+PARALLEL = ["01_eda", "04_lstm"]  # notebooks that spread their work over all cores; the others take one
 
 
 workdir: study.output_root()

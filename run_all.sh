@@ -142,9 +142,14 @@ install_pins() {
 
 # One line for every 25 packages of pip's many.
 progress() {
-    awk -v total="$(grep -c '^[A-Za-z0-9]' "$LOCK")" '
-        /^Collecting/ { if (++n % 25 == 0) print "  fetched " n " of at most " total " packages" }
-        /^Installing collected/ { print "  unpacking; about a minute" }' >&2
+    local line n=0 total
+    total=$(grep -c '^[A-Za-z0-9]' "$LOCK")
+    while IFS= read -r line; do
+        case $line in
+            Collecting*) n=$((n + 1)); ((n % 25)) || say "  found $n of at most $total packages" ;;
+            Installing\ collected*) say "  unpacking; one or two minutes" ;;
+        esac
+    done
 }
 
 install_problem() {

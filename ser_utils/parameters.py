@@ -70,14 +70,24 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     tagged = [cell for cell in cells(notebook) if "parameters" in cell.get("metadata", {}).get("tags", [])]
     if not tagged:
         raise UserError(f"{_name(notebook)} has no cell tagged 'parameters'; tag its second cell so")
-    source = tagged[0]["source"]
-    lines = source.splitlines()
     try:
-        found = [_parameter(node, lines) for node in ast.parse(source).body]
+        return parse(tagged[0]["source"])
     except (SyntaxError, ValueError, AttributeError) as error:
         raise UserError(
             f"{_name(notebook)}: the parameters cell holds more than lines of 'name: type = literal' ({error})"
         ) from error
+
+
+def parse(source: str) -> dict[str, Parameter]:
+    """Parameters that the source of a cell declares, by name.
+
+    Examples
+    --------
+    >>> parse("win_s: float = 0.025  # seconds")["win_s"]
+    Parameter(name='win_s', kind='float', default=0.025, comment='seconds')
+    """
+    lines = source.splitlines()
+    found = [_parameter(node, lines) for node in ast.parse(source).body]
     return {parameter.name: parameter for parameter in found}
 
 

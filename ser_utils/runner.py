@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -105,14 +106,18 @@ def _execute(name: str, values: dict[str, Any], target: Path, monitor: _Monitor)
         except PapermillExecutionError as failure:
             error = _error(failure.exec_count or 0, failure.ename, failure.evalue)
         except RuntimeError as failure:  # nbclient's DeadKernelError is one
-            error = _error(monitor.cell, type(failure).__name__, f"{failure} (killed, or out of memory?)")
+            error = _error(monitor.cell, type(failure).__name__, f"{failure} ({monitor.last_words()})")
         _clean(temporary)
     return error
 
 
 def _error(cell: int, name: str, message: str) -> dict[str, Any]:
-    first = next((line for line in message.splitlines() if line.strip()), "")
-    return {"cell": cell, "name": name, "message": first.strip()}
+    """An error in one line: TensorFlow, for one, opens with a heading and names the cause further down."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()] or ["no message"]
+    if lines[0].endswith(":"):
+        cause = next((line for line in lines[1:] if re.match(r"\w*(Error|Exception): ", line)), "".join(lines[1:2]))
+        lines[0] = f"{lines[0]} {cause}".strip()
+    return {"cell": cell, "name": name, "message": lines[0]}
 
 
 def _clean(executed: Path) -> None:
@@ -196,7 +201,8 @@ class _Engine(Engine):
         client = PapermillNotebookClient(
             nb_man, kernel_name=kernel_name, kernel_manager_class=_Kernel, timeout=None, startup_timeout=120
         )
-        client.execute(env=_kernel_environment(monitor.progress))
+        with open(monitor.words, "wb") as words:
+            client.execute(env=_kernel_environment(monitor.progress), stdout=words, stderr=words)
 
 
 papermill_engines.register(_Engine.NAME, _Engine)
@@ -218,6 +224,7 @@ class _Monitor:
         self._stop = threading.Event()
         self._folder = tempfile.TemporaryDirectory(prefix="ser-")
         self.progress = Path(self._folder.name) / "progress"
+        self.words = Path(self._folder.name) / "words"  # what libraries print past Python, such as TensorFlow's log
         self._offset = 0
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -237,6 +244,12 @@ class _Monitor:
         """The notebook begins a code cell."""
         self.cell = cell
         self._place = f"cell {cell} of {total}" + (f", {heading}" if heading else "")
+
+    def last_words(self) -> str:
+        """Last line that a kernel printed before it died."""
+        lines = self.words.read_text(encoding="utf-8", errors="replace").split("\n") if self.words.is_file() else []
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
+        return f"killed, or out of memory; {self.peak_bytes / 2**30:.1f} GB at most; its last words: {last}"
 
     def _say(self, line: str) -> None:
         print(f"{self.name} · {line}", file=sys.stderr, flush=True)
