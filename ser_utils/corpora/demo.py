@@ -68,10 +68,10 @@ STYLES = {
 }  # fmt: skip
 NEUTRAL = Style(0.0, 50, 0, -27.0, 0.0, 0.0, -30, 0.3, 0.03, 0)
 # Standard deviations, cut at 2: of a speaker's habit for an emotion, and of one clip.
-HABIT = Style(0.6, 5, 2.5, 0.7, 0.30, 1.0, 1.2, 0.15, 0.04, 4)
-CLIP = Style(0.9, 7, 3.5, 1.2, 0.40, 1.0, 1.8, 0.20, 0.05, 6)
+HABIT = Style(0.6, 5, 2.5, 0.7, 0.25, 0.8, 1.2, 0.15, 0.04, 4)
+CLIP = Style(0.9, 7, 3.5, 1.2, 0.35, 0.8, 1.8, 0.20, 0.05, 6)
 STRENGTH_SPEAKER = (0.8, 1.2)  # how strongly a speaker shows emotion; 1 is STYLES
-STRENGTH_CLIP = (0.65, 1.2)
+STRENGTH_CLIP = (0.7, 1.25)
 MARKS = {"angry": ".!", "happy": ".!", "surprise": "?!"}  # sentence melody, drawn by chance; others "."
 
 
