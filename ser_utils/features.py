@@ -17,6 +17,7 @@ import pandas as pd
 from ser_utils import audio, study
 
 KINDS = ("log_mel", "mfcc", "log_mel+mfcc")
+CLIP_MEANS = ("keep", "remove", "level")
 FLOOR = 1e-10  # power below which a band counts as empty: −100 dB
 
 
@@ -40,6 +41,10 @@ class FrameSpec:
         Longer clips are cut evenly from both ends, seconds.
     trim_db : float
         Silence at both ends that is this far below the loudest frame is cut, dB; 0 keeps it.
+    clip_mean : str
+        ``keep``; ``remove`` each column's mean over the clip (cepstral mean normalisation, Atal 1974,
+        doi:10.1121/1.1914702), which takes away microphone, room and much of the voice; or ``level``: remove it, and
+        add one column with the level of each frame, so that loudness stays.
     """
 
     kind: str = "log_mel"
@@ -52,10 +57,13 @@ class FrameSpec:
     fmax: float = 8000.0
     max_s: float = 4.0
     trim_db: float = 30.0
+    clip_mean: str = "keep"
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise study.UserError(f"features '{self.kind}' are unknown; use one of {', '.join(KINDS)}")
+        if self.clip_mean not in CLIP_MEANS:
+            raise study.UserError(f"clip_mean '{self.clip_mean}' is unknown; use one of {', '.join(CLIP_MEANS)}")
         if not 0 < self.fmin < self.fmax <= self.sr / 2:
             raise study.UserError(
                 f"fmin {self.fmin} Hz and fmax {self.fmax} Hz must rise and stay below {self.sr / 2} Hz"
@@ -175,7 +183,19 @@ def frames(y: np.ndarray, spec: FrameSpec) -> tuple[np.ndarray, int]:
     shortest = 9 * spec.hop_length
     n_frames = 1 + len(y) // spec.hop_length
     values = _COMPUTE[spec.kind](audio.fit_length(y, shortest)[0] if len(y) < shortest else y, spec)[:n_frames]
+    values = _normalise(values, y, spec)
     return np.pad(values, ((0, spec.max_frames - n_frames), (0, 0))), n_frames
+
+
+def _normalise(values: np.ndarray, y: np.ndarray, spec: FrameSpec) -> np.ndarray:
+    if spec.clip_mean == "keep":
+        return values
+    centred = values - values.mean(axis=0)
+    if spec.clip_mean == "remove":
+        return centred
+    power = librosa.feature.rms(y=y, frame_length=spec.n_fft, hop_length=spec.hop_length)[0, : len(values)] ** 2
+    level = 10 * np.log10(np.maximum(power, FLOOR)).astype(np.float32)
+    return np.column_stack([centred, np.pad(level, (0, len(values) - len(level)), mode="edge")])
 
 
 def extract(manifest: pd.DataFrame, root: Path, spec: FrameSpec, *, cache: Path) -> Frames:

@@ -8,6 +8,7 @@ stop, attention gives them no weight, and no layer normalises over the batch.
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 
@@ -68,6 +69,9 @@ class AttentionPooling(layers.Layer):
         self.hidden.build((batch, time, columns))
         self.score.build((batch, time, self.units))
 
+    def compute_mask(self, inputs, previous=None):
+        """None: time is gone."""
+
     def weights_over_time(self, frames, mask):
         """Weights (batch, time, 1) that sum to one over the valid frames."""
         scores = self.score(self.hidden(frames)) - 1e9 * (1 - ops.expand_dims(mask, -1))
@@ -105,7 +109,7 @@ def bilstm_attention(
     filters : int
         Columns of the convolutions.
     stride : int
-        Frames per LSTM step: 1, 2 or 4.
+        Frames per LSTM step: 1, 2, 4 or 8.
     units : int
         LSTM units per direction.
     depth : int
@@ -125,7 +129,7 @@ def bilstm_attention(
     """
     frames = keras.Input((None, n_columns), name="frames")
     mask = keras.Input((None,), name="mask")
-    strides = {1: (1, 1), 2: (2, 1), 4: (2, 2)}[stride]
+    strides = {1: (1, 1), 2: (2, 1), 4: (2, 2), 8: (2, 2, 2)}[stride]
     x, m = frames, mask
     for i, step in enumerate(strides):
         x, m = MaskedConv(filters, 5, step, name=f"conv_{i}")((x, m))
@@ -137,6 +141,26 @@ def bilstm_attention(
     x = AttentionPooling(name="pool")((x, m))
     x = layers.Dropout(dropout)(x)
     return keras.Model([frames, mask], layers.Dense(n_classes, activation="softmax")(x), name="bilstm_attention")
+
+
+def attention(model: keras.Model, frames: np.ndarray) -> np.ndarray:
+    """Attention weights of one clip under a model with a layer called ``pool``.
+
+    Parameters
+    ----------
+    model : keras.Model
+    frames : np.ndarray [shape=(1, n_frames, n_columns)]
+        Standardised, without padding.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_steps,)]
+        Sums to one; a step is as many frames as the model's stride.
+    """
+    pool = model.get_layer("pool")
+    before = keras.Model(model.inputs, list(pool.input))
+    steps, mask = before([frames, np.ones(frames.shape[:2], dtype=np.float32)])
+    return ops.convert_to_numpy(pool.weights_over_time(steps, mask))[0, :, 0]
 
 
 BUILDERS = {"bilstm_attention": bilstm_attention}

@@ -280,7 +280,7 @@ def _track(results: Iterable[T], total: int, desc: str, *, every_s: float = 5.0)
     start = said = time.monotonic()
     for done, result in enumerate(results, 1):
         now = time.monotonic()
-        if now - said > every_s or (done == total and now - start > every_s):
+        if (now - said > every_s and done > 1) or (done == total and now - start > every_s):
             left = (now - start) / done * (total - done)
             progress(
                 f"{desc}: {done}/{total}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,9 @@ class Recipe:
         Beta parameter of mixup (Zhang et al. 2018, arXiv:1710.09412); 0 switches it off.
     speed : float
         Largest relative change of tempo by resampling frames, e.g. 0.1.
-    gain_db : float
-        Standard deviation of a random level, dB; only for features in dB.
+    warp : float
+        Largest relative stretch of the column axis, e.g. 0.1: vocal-tract-length perturbation (Jaitly & Hinton 2013)
+        when the columns are mel bands; 0 for other features.
     """
 
     epochs: int = 50
@@ -54,7 +55,7 @@ class Recipe:
     column_mask: float = 0.1
     mixup: float = 0.2
     speed: float = 0.1
-    gain_db: float = 0.0
+    warp: float = 0.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0:
@@ -92,8 +93,10 @@ class Normaliser:
         return np.where(valid[:, :, None], (x - self.mean) / self.std, 0).astype(np.float32)
 
 
-class Batches(keras.utils.PyDataset):
-    """Batches of sequences, cut to their longest clip; shuffled and augmented when they train.
+class Batches:
+    """Batches of sequences, cut to their longest clip; in random order and augmented when they train.
+
+    Training batches hold clips of similar length, so that little of a batch is padding.
 
     Parameters
     ----------
@@ -108,27 +111,33 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(self, x, n_frames, targets, recipe: Recipe, rng: np.random.Generator | None = None) -> None:
-        super().__init__()
         self.x, self.n_frames, self.targets, self.recipe, self.rng = x, n_frames, targets, recipe, rng
         counts = targets.sum(0)
         self.class_weight = np.divide(len(x) / len(counts), counts, out=np.zeros_like(counts), where=counts > 0)
-        self.on_epoch_begin()
 
     def __len__(self) -> int:
         return -(-len(self.x) // self.recipe.batch_size)
 
-    def on_epoch_begin(self) -> None:
-        self.order = np.arange(len(self.x)) if self.rng is None else self.rng.permutation(len(self.x))
+    def __iter__(self) -> Iterator[tuple[list[np.ndarray], np.ndarray, np.ndarray]]:
+        """One pass: ([frames, mask], targets, weight per clip)."""
+        for rows in self._rows():
+            x, n_frames, targets = self.x[rows], self.n_frames[rows], self.targets[rows]
+            if self.rng is not None:
+                x, n_frames, targets = augment(x, n_frames, targets, self.recipe, self.rng)
+            # lengths in steps of 32 frames: few shapes, so the backend compiles few graphs
+            longest = min(-(-int(n_frames.max()) // 32) * 32, x.shape[1])
+            mask = (np.arange(longest) < n_frames[:, None]).astype(np.float32)
+            yield [x[:, :longest], mask], targets, targets @ self.class_weight
 
-    def __getitem__(self, index: int):
-        rows = self.order[index * self.recipe.batch_size : (index + 1) * self.recipe.batch_size]
-        x, n_frames, targets = self.x[rows], self.n_frames[rows], self.targets[rows]
-        if self.rng is not None:
-            x, n_frames, targets = augment(x, n_frames, targets, self.recipe, self.rng)
-        # lengths in steps of 32 frames: few shapes, so the backend compiles few graphs
-        longest = min(-(-int(n_frames.max()) // 32) * 32, x.shape[1])
-        mask = (np.arange(longest) < n_frames[:, None]).astype(np.float32)
-        return {"frames": x[:, :longest], "mask": mask}, targets, targets @ self.class_weight
+    def _rows(self) -> list[np.ndarray]:
+        size = self.recipe.batch_size
+        if self.rng is None:
+            return [np.arange(i, min(i + size, len(self.x))) for i in range(0, len(self.x), size)]
+        order = self.rng.permutation(len(self.x))
+        pools = [order[i : i + 4 * size] for i in range(0, len(order), 4 * size)]
+        order = np.concatenate([pool[np.argsort(self.n_frames[pool], kind="stable")] for pool in pools])
+        batches = [order[i : i + size] for i in range(0, len(order), size)]
+        return [batches[i] for i in self.rng.permutation(len(batches))]
 
 
 def augment(
@@ -138,8 +147,13 @@ def augment(
     x = x.copy()
     n_frames = n_frames.copy()
     for i in range(len(x)):
+        clip = x[i, : n_frames[i]]
+        if recipe.warp:
+            clip = _stretch(clip, clip.shape[1], 1 + rng.uniform(-1, 1) * recipe.warp, axis=1)
         if recipe.speed:
-            x[i], n_frames[i] = _change_tempo(x[i], int(n_frames[i]), 1 + rng.uniform(-1, 1) * recipe.speed)
+            factor = 1 + rng.uniform(-1, 1) * recipe.speed
+            clip = _stretch(clip, min(max(2, round(len(clip) / factor)), x.shape[1]), factor, axis=0)
+        x[i, : len(clip)], x[i, len(clip) :], n_frames[i] = clip, 0, len(clip)
         for axis, size, share in ((0, int(n_frames[i]), recipe.time_mask), (1, x.shape[2], recipe.column_mask)):
             for _ in range(2):
                 width = rng.integers(0, int(size * share) + 1)
@@ -155,60 +169,61 @@ def augment(
     return x, n_frames, targets
 
 
-def _change_tempo(x: np.ndarray, n_frames: int, factor: float) -> tuple[np.ndarray, int]:
-    new = min(max(2, round(n_frames / factor)), len(x))
-    positions = np.linspace(0, n_frames - 1, new)
+def _stretch(clip: np.ndarray, size: int, factor: float, *, axis: int) -> np.ndarray:
+    """Values at every `factor`-th position along `axis`, interpolated; the last value is held beyond the end."""
+    positions = np.minimum(np.arange(size) * factor, clip.shape[axis] - 1)
     low = positions.astype(int)
-    high = np.minimum(low + 1, n_frames - 1)
-    share = (positions - low)[:, None]
-    out = np.zeros_like(x)
-    out[:new] = x[low] * (1 - share) + x[high] * share
-    return out, new
+    high = np.minimum(low + 1, clip.shape[axis] - 1)
+    share = (positions - low).astype(np.float32)
+    share = share[:, None] if axis == 0 else share
+    return clip.take(low, axis) * (1 - share) + clip.take(high, axis) * share
 
 
-class BestByUAR(keras.callbacks.Callback):
+class BestByUAR:
     """Validation UAR after each epoch: keeps the best weights, stops without progress, tells who waits."""
 
-    def __init__(self, validation: Batches, recipe: Recipe, *, label: str) -> None:
-        super().__init__()
-        self.validation, self.recipe, self.label = validation, recipe, label
-        self.best, self.best_epoch, self.weights, self.said = -1.0, 0, None, 0.0
-        self.start = time.monotonic()
+    def __init__(self, net: keras.Model, validation: Batches, recipe: Recipe, *, label: str) -> None:
+        self.net, self.validation, self.recipe, self.label = net, validation, recipe, label
+        self.uar, self.epoch, self.weights = -1.0, 0, net.get_weights()
+        self.start = self.said = time.monotonic()
         self.history: list[dict[str, float]] = []
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        uar = self.uar()
-        self.history.append({"epoch": epoch + 1, "loss": float((logs or {}).get("loss", np.nan)), "val_uar": uar})
-        if uar > self.best:
-            self.best, self.best_epoch, self.weights = uar, epoch + 1, self.model.get_weights()
-        elif epoch + 1 - self.best_epoch >= self.recipe.patience:
-            self.model.stop_training = True
-        self.tell(epoch + 1, uar)
-
-    def uar(self) -> float:
-        predicted = predict(self.model, self.validation).argmax(1)
+    def update(self, epoch: int, loss: float) -> bool:
+        """Score `epoch` (1 …); whether to go on."""
         true = self.validation.targets.argmax(1)
-        return float(recall_score(true, predicted, average="macro", labels=np.unique(true), zero_division=0))
+        predicted = predict(self.net, self.validation).argmax(1)
+        uar = float(recall_score(true, predicted, average="macro", labels=np.unique(true), zero_division=0))
+        self.history.append({"epoch": epoch, "loss": loss, "val_uar": uar})
+        if uar > self.uar:
+            self.uar, self.epoch, self.weights = uar, epoch, self.net.get_weights()
+        self._tell(epoch, uar)
+        return epoch < self.recipe.epochs and epoch - self.epoch < self.recipe.patience
 
-    def tell(self, epoch: int, uar: float) -> None:
+    def _tell(self, epoch: int, uar: float, *, every_s: float = 10.0) -> None:
         now = time.monotonic()
-        if now - self.said > 10 or epoch == self.recipe.epochs:
+        if now - self.said > every_s:
             left = (now - self.start) / epoch * (self.recipe.epochs - epoch)
             study.progress(
                 f"{self.label}: epoch {epoch}/{self.recipe.epochs}, validation UAR {uar:.3f} "
-                f"(best {self.best:.3f}), at most {study.duration(left)} left"
+                f"(best {self.uar:.3f}), at most {study.duration(left)} left in this fold"
             )
             self.said = now
 
-    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
-        self.model.set_weights(self.weights)
+
+def fit(net: keras.Model, train: Batches, validation: Batches, recipe: Recipe, *, label: str) -> BestByUAR:
+    """Train `net` and leave it with the weights of the epoch with the best validation UAR."""
+    best = BestByUAR(net, validation, recipe, label=label)
+    for epoch in range(1, recipe.epochs + 1):
+        losses = [float(net.train_on_batch(x, y, sample_weight=weight)) for x, y, weight in train]
+        if not best.update(epoch, float(np.mean(losses))):
+            break
+    net.set_weights(best.weights)
+    return best
 
 
-def predict(model: keras.Model, batches: Batches) -> np.ndarray:
+def predict(net: keras.Model, batches: Batches) -> np.ndarray:
     """Class probabilities [shape=(n_clips, n_classes)] in the order of `batches`."""
-    return np.concatenate(
-        [keras.ops.convert_to_numpy(model.predict_on_batch(batches[i][0])) for i in range(len(batches))]
-    )
+    return np.concatenate([keras.ops.convert_to_numpy(net.predict_on_batch(x)) for x, _, _ in batches])
 
 
 @dataclass(frozen=True)
@@ -217,8 +232,10 @@ class FoldResult:
 
     predictions: pd.DataFrame = field(repr=False)  # clip_id, speaker, y_true, y_pred, p_<emotion>…
     history: pd.DataFrame = field(repr=False)  # epoch, loss, val_uar
-    facts: dict[str, Any]  # n_train, n_validation, n_test, best_epoch, wall_s, n_parameters
-    model: keras.Model | None = field(default=None, repr=False)
+    facts: dict[str, Any]  # fold, seed, n_train, n_validation, n_test, best_epoch, val_uar, n_parameters, wall_s
+    normaliser: Normaliser = field(repr=False)
+    model: keras.Model | None = field(default=None, repr=False)  # None when read from the cache: see load_model
+    folder: Path | None = None  # where the artefact lies
 
 
 @dataclass(frozen=True)
@@ -261,20 +278,20 @@ def fit_fold(fold: Fold, seed: int, experiment: Experiment) -> FoldResult:
     )
     compile_(net, experiment.recipe, steps_per_epoch=len(train))
     label = f"{experiment.name} fold {fold.index + 1}/{experiment.n_folds} seed {seed}"
-    best = BestByUAR(validation, experiment.recipe, label=label)
-    net.fit(train, epochs=experiment.recipe.epochs, callbacks=[best], verbose=0, shuffle=False)
+    best = fit(net, train, validation, experiment.recipe, label=label)
     facts = {
         "fold": fold.index,
         "seed": seed,
         "n_train": len(fold.train),
         "n_validation": len(fold.validation),
         "n_test": len(fold.test),
-        "best_epoch": best.best_epoch,
-        "val_uar": best.best,
+        "best_epoch": best.epoch,
+        "val_uar": best.uar,
         "n_parameters": net.count_params(),
         "wall_s": time.monotonic() - start,
     }
-    return FoldResult(_rows(experiment, fold, predict(net, test)), pd.DataFrame(best.history), facts, net)
+    rows = _rows(experiment, fold, predict(net, test))
+    return FoldResult(rows, pd.DataFrame(best.history), facts, normaliser, net)
 
 
 def compile_(net: keras.Model, recipe: Recipe, *, steps_per_epoch: int) -> None:
@@ -370,11 +387,20 @@ def _save(result: FoldResult, folder: Path) -> None:
     result.history.to_csv(folder / "history.csv", index=False)
     pd.Series(result.facts).to_json(folder / "facts.json")
     result.model.save(folder / "model.keras")
+    np.savez(folder / "normaliser.npz", **vars(result.normaliser))
 
 
 def _load(folder: Path) -> FoldResult:
     facts = pd.read_json(folder / "facts.json", typ="series").to_dict()
-    return FoldResult(pd.read_parquet(folder / "predictions.parquet"), pd.read_csv(folder / "history.csv"), facts)
+    with np.load(folder / "normaliser.npz") as stored:
+        normaliser = Normaliser(stored["mean"], stored["std"], tuple(stored["clip_ids"].tolist()))
+    tables = pd.read_parquet(folder / "predictions.parquet"), pd.read_csv(folder / "history.csv")
+    return FoldResult(*tables, facts, normaliser, folder=folder)
+
+
+def load_model(result: FoldResult) -> keras.Model:
+    """Net of a fold, from its artefact; nothing but weights and a known architecture is read."""
+    return keras.saving.load_model(result.folder / "model.keras", compile=False)
 
 
 def predictions_table(results: Sequence[FoldResult], **constants: Any) -> pd.DataFrame:

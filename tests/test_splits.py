@@ -1,0 +1,112 @@
+"""Folds that share no speaker, and a gate that notices when they do."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ser_utils import splits, study
+
+
+def clips(n_speakers=10, per_speaker=4):
+    rows = [
+        {"clip_id": f"s{s:02d}c{c}", "speaker": f"s{s:02d}", "gender": "female" if s % 2 else "male"}
+        for s in range(n_speakers)
+        for c in range(per_speaker)
+    ]
+    return pd.DataFrame(rows).assign(sha256=lambda t: "hash-" + t["clip_id"])
+
+
+PUBLISHED = (("s00", "s01"), ("s02", "s03"), ("s04", "s05", "s06", "s07", "s08", "s09"))
+
+
+@pytest.mark.parametrize(("split", "n_folds"), [("published", 3), ("loso", 10), ("speaker_groups", 5)])
+def test_every_clip_is_tested_once_and_no_speaker_is_shared(split, n_folds):
+    table = clips()
+    folds = splits.make_folds(table, split, published=PUBLISHED)
+    assert len(folds) == n_folds
+    assert sorted(clip for fold in folds for clip in fold.test) == sorted(table["clip_id"])
+    speaker = table.set_index("clip_id")["speaker"]
+    for fold in folds:
+        parts = [set(speaker[ids]) for ids in (fold.train, fold.validation, fold.test)]
+        assert all(parts)
+        assert sum(map(len, parts)) == len(set.union(*parts)) == 10
+
+
+def test_groups_and_validation_are_balanced_by_gender():
+    table = clips(24)
+    gender = table.set_index("clip_id")["gender"]
+    for fold in splits.make_folds(table, "speaker_groups", n_groups=6):
+        for ids in (fold.test, fold.validation):
+            assert (gender[ids] == "female").mean() == 0.5
+
+
+def test_seeds_repeat_and_differ():
+    def draw(seed):
+        return [fold.validation.tolist() for fold in splits.make_folds(clips(), "loso", seed=seed)]
+
+    assert draw(0) == draw(0)
+    assert draw(0) != draw(1)
+
+
+def test_published_folds_survive_missing_speakers():
+    table = clips().query("speaker not in ('s00', 's01', 's02')")
+    folds = splits.make_folds(table, "published", published=PUBLISHED)
+    assert [sorted(set(c[:3] for c in fold.test))[0] for fold in folds] == ["s03", "s04"]
+
+
+@pytest.mark.parametrize(
+    ("split", "n_speakers", "message"), [("random", 10, "split 'random' is unknown"), ("loso", 2, "this corpus has 2")]
+)
+def test_impossible_splits_are_refused(split, n_speakers, message):
+    with pytest.raises(study.UserError, match=message):
+        splits.make_folds(clips(n_speakers), split)
+
+
+@pytest.fixture
+def fold():
+    return splits.make_folds(clips(), "loso")[0]
+
+
+def test_a_clean_fold_passes(fold):
+    splits.check_leaks(fold, clips(), fitted={"normaliser": fold.train})
+
+
+def leaky(fold, kind):
+    """The fold, its table and what was fitted, with one leak of `kind`."""
+    table, fitted = clips(), {"normaliser": fold.train}
+    if kind == "clip":
+        fold = dataclasses.replace(fold, train=np.append(fold.train, fold.test[0]))
+    elif kind == "speaker":
+        table.loc[table["clip_id"] == fold.train[0], "speaker"] = "s00"
+    elif kind == "content":
+        table.loc[table["clip_id"] == fold.validation[0], "sha256"] = f"hash-{fold.test[0]}"
+    else:
+        fitted = {"normaliser": [*fold.train, fold.test[0]]}
+    return fold, table, fitted
+
+
+@pytest.mark.parametrize("kind", splits.LEAKS)
+def test_each_leak_is_noticed(fold, kind):
+    bad, table, fitted = leaky(fold, kind)
+    with pytest.raises(splits.LeakError, match=f"fold 0: 1 {kind} of held-out data in"):
+        splits.check_leaks(bad, table, fitted=fitted)
+
+
+@pytest.mark.parametrize(("kind", "allow"), [("speaker", ("speaker",)), ("content", ("content",))])
+def test_a_leak_can_be_wanted_by_name_only(fold, kind, allow):
+    bad, table, fitted = leaky(fold, kind)
+    splits.check_leaks(bad, table, fitted=fitted, allow=allow)
+    with pytest.raises(splits.LeakError):
+        splits.check_leaks(bad, table, fitted=fitted, allow=[k for k in splits.LEAKS if k not in allow])
+    with pytest.raises(study.UserError, match="leak 'speakers' is unknown"):
+        splits.check_leaks(bad, table, fitted=fitted, allow=["speakers"])
+
+
+def test_a_clip_that_validates_must_not_train(fold):
+    bad = dataclasses.replace(fold, train=np.append(fold.train, fold.validation[0]))
+    with pytest.raises(splits.LeakError, match="in training"):
+        splits.check_leaks(bad, clips(), fitted={})

@@ -1,0 +1,128 @@
+"""Configuration, cache and provenance."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ser_utils import study
+
+
+def test_unknown_profile_names_the_known_ones():
+    with pytest.raises(study.UserError, match=r"profile 'dmeo' is unknown.*demo"):
+        study.load_profile("dmeo")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("corpra: [demo]", "unknown key 'corpra'"),
+        ("- demo", "holds list, not a mapping"),
+        ("title: [", "not valid YAML"),
+    ],
+)
+def test_bad_profiles_are_refused(tmp_path, monkeypatch, text, message):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "bad.yaml").write_text(text)
+    monkeypatch.setattr(study, "ROOT", tmp_path)
+    with pytest.raises(study.UserError, match=message):
+        study.load_profile("bad")
+
+
+def cached_text(folder, key, make):
+    return study.cached(
+        folder,
+        key,
+        make,
+        save=lambda value, target: (target / "value.txt").write_text(value),
+        load=lambda target: (target / "value.txt").read_text(),
+    )
+
+
+def test_an_artefact_is_made_once_per_key(tmp_path):
+    made = []
+    for size in (1, 1, 2):
+        cached_text(tmp_path, {"size": size}, lambda size=size: made.append(size) or str(size))
+    assert made == [1, 2]
+
+
+def test_an_artefact_that_fails_leaves_nothing(tmp_path):
+    def broken(value, target):
+        (target / "half.txt").write_text(value)
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        study.cached(tmp_path, {"a": 1}, lambda: "x", save=broken, load=lambda target: target)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_leaves_no_artefact_that_is_trusted(tmp_path):
+    script = f"""
+import time
+from pathlib import Path
+from ser_utils import study
+def save(value, target):
+    (target / "value.txt").write_text(value)
+    print("saved", flush=True)
+    time.sleep(60)
+study.cached(Path({str(tmp_path)!r}), {{"a": 1}}, lambda: "half", save=save, load=lambda target: target)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "saved\n"
+        process.kill()
+    assert cached_text(tmp_path, {"a": 1}, lambda: "whole") == "whole"
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
+    def full():
+        with study.atomic(tmp_path / "file"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(study.UserError, match="no space left on the disk of"):
+        full()
+
+
+def test_pmap_keeps_order_over_processes():
+    assert study.pmap(abs, range(-20, 0), desc="absolute values", jobs=2) == list(range(20, 0, -1))
+
+
+def test_progress_goes_to_the_runner_s_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_PROGRESS", str(tmp_path / "progress"))
+    study.progress("fold 1/2")
+    assert (tmp_path / "progress").read_text() == "fold 1/2\n"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy of the package's shape: a imports b, c stands alone."""
+    for name, text in {
+        "__init__": "",
+        "study": "",
+        "a": "from ser_utils import b\n",
+        "b": "def f(x):\n    return x + 1\n",
+        "c": "",
+    }.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setattr(study, "PACKAGE", tmp_path)
+    return tmp_path
+
+
+def test_code_version_follows_imports_and_ignores_comments(package):
+    before = study.code_version("a")
+    (package / "c.py").write_text("x = 1\n")
+    (package / "b.py").write_text('def f(x):\n    """Add one."""\n    return x + 1  # plus\n')
+    assert study.code_version("a") == before
+    (package / "b.py").write_text("def f(x):\n    return x + 2\n")
+    assert study.code_version("a") != before
+
+
+def test_the_package_imports_nothing_heavy():
+    start = time.monotonic()
+    code = "import ser_utils, sys; print('tensorflow' in sys.modules or 'numpy' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "False\n"
+    assert time.monotonic() - start < 5

@@ -1,0 +1,161 @@
+"""Training: it learns, it repeats bit for bit, it resumes, and it refuses to start with a leak."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ser_utils import splits, study, training
+from ser_utils.features import Frames
+
+LABELS = ("angry", "happy", "sad")
+RECIPE = training.Recipe(epochs=3, batch_size=8, patience=3)
+
+
+def problem(n_speakers=6, per_speaker=9, *, seed=0):
+    """Clips whose mean level gives the emotion away."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        {"clip_id": f"s{s}c{c}", "speaker": f"s{s}", "gender": "female" if s % 2 else "male", "emotion": LABELS[c % 3]}
+        for s in range(n_speakers)
+        for c in range(per_speaker)
+    ]
+    manifest = pd.DataFrame(rows).assign(sha256=lambda t: t["clip_id"])
+    n_frames = rng.integers(20, 40, size=len(manifest)).astype(np.int32)
+    x = rng.standard_normal((len(manifest), 40, 8)).astype(np.float32)
+    x += manifest["emotion"].map(LABELS.index).to_numpy()[:, None, None] * 2
+    x[np.arange(40) >= n_frames[:, None]] = 0
+    return manifest, Frames(x, n_frames, manifest["clip_id"].to_numpy(dtype=str))
+
+
+def experiment(**changes):
+    manifest, frames = problem()
+    made = training.Experiment(
+        name="toy",
+        manifest=manifest,
+        frames=frames,
+        labels=LABELS,
+        model="bilstm_attention",
+        model_arguments={"filters": 16, "stride": 4, "units": 16, "dropout": 0.2},
+        recipe=RECIPE,
+        n_folds=3,
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def folds():
+    return splits.make_folds(problem()[0], "speaker_groups", n_groups=3)
+
+
+def test_it_learns_and_the_table_keeps_the_contract(tmp_path):
+    toy = experiment(recipe=dataclasses.replace(RECIPE, epochs=12, patience=12))
+    results = training.cross_validate(toy, folds()[:1], seeds=[0], cache=tmp_path, jobs=1)
+    table = training.predictions_table(results, corpus="toy")
+    assert (table["y_true"] == table["y_pred"]).mean() > 0.9
+    assert set(table["clip_id"]) == set(folds()[0].test)
+    np.testing.assert_allclose(table[[f"p_{label}" for label in LABELS]].sum(axis=1), 1, atol=1e-5)
+    predicted = table[[f"p_{label}" for label in LABELS]].to_numpy().argmax(1)
+    assert (np.array(LABELS)[predicted] == table["y_pred"]).all()
+    assert results[0].facts["best_epoch"] == results[0].history["val_uar"].idxmax() + 1
+
+
+def test_two_runs_are_identical_whatever_the_number_of_processes(tmp_path):
+    tables = [
+        training.predictions_table(
+            training.cross_validate(experiment(), folds(), seeds=[0, 1], cache=tmp_path / str(jobs), jobs=jobs)
+        )
+        for jobs in (2, 3)
+    ]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    assert not np.array_equal(*(tables[0].query("seed == @s")["p_angry"].to_numpy() for s in (0, 1)))
+
+
+def test_finished_folds_are_not_trained_again(tmp_path, monkeypatch):
+    first = training.cross_validate(experiment(), folds()[:2], seeds=[0], cache=tmp_path, jobs=1)
+    trained = []
+    honest = training.fit_fold
+    monkeypatch.setattr(training, "fit_fold", lambda fold, *a: trained.append(fold.index) or honest(fold, *a))
+    again = training.cross_validate(experiment(), folds(), seeds=[0], cache=tmp_path, jobs=1)
+    assert trained == [2]
+    for old, new in zip(first, again[:2], strict=True):
+        pd.testing.assert_frame_equal(old.predictions, new.predictions, check_exact=True)
+    training.cross_validate(
+        experiment(recipe=dataclasses.replace(RECIPE, epochs=2)), folds(), seeds=[0], cache=tmp_path, jobs=1
+    )
+    assert trained == [2, 0, 1, 2]
+
+
+def test_a_stored_net_predicts_what_was_stored(tmp_path):
+    toy = experiment()
+    result = training.cross_validate(toy, folds()[:1], seeds=[0], cache=tmp_path, jobs=1)[0]
+    ids = result.predictions["clip_id"].to_numpy(dtype=str)
+    rows = toy.frames.rows(ids)
+    x = result.normaliser.apply(toy.frames.x[rows], toy.frames.n_frames[rows])
+    mask = (np.arange(40) < toy.frames.n_frames[rows][:, None]).astype(np.float32)
+    probabilities = training.load_model(result).predict_on_batch([x, mask])
+    np.testing.assert_allclose(probabilities, result.predictions[[f"p_{name}" for name in LABELS]], atol=1e-5)
+
+
+def test_a_leak_stops_the_run_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "compile_", lambda *a, **k: pytest.fail("training started"))
+    fold = folds()[0]
+    bad = dataclasses.replace(fold, train=np.append(fold.train, fold.test[0]))
+    with pytest.raises(splits.LeakError):
+        training.cross_validate(experiment(), [bad], seeds=[0], cache=tmp_path, jobs=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_normaliser_fitted_on_test_rows_is_noticed(tmp_path, monkeypatch):
+    toy = experiment()
+    honest = training.Normaliser.fit
+    everything = toy.frames.clip_ids
+    monkeypatch.setattr(training.Normaliser, "fit", lambda frames, ids: honest(frames, everything))
+    with pytest.raises(splits.LeakError, match="what normaliser was fitted on"):
+        training.cross_validate(toy, folds()[:1], seeds=[0], cache=tmp_path, jobs=1)
+
+
+def test_the_normaliser_sees_valid_training_frames_only():
+    manifest, frames = problem()
+    ids = manifest["clip_id"].to_numpy(dtype=str)[:9]
+    fitted = training.Normaliser.fit(frames, ids)
+    valid = np.concatenate([frames.x[i, : frames.n_frames[i]] for i in range(9)])
+    np.testing.assert_allclose(fitted.mean, valid.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(fitted.std, valid.std(0), rtol=1e-4)
+    x = fitted.apply(frames.x, frames.n_frames)
+    assert not x[np.arange(40) >= frames.n_frames[:, None]].any()
+
+
+def test_rare_classes_weigh_more():
+    targets = np.eye(2, dtype=np.float32)[[0, 0, 0, 1]]
+    batches = training.Batches(np.zeros((4, 5, 2), np.float32), np.full(4, 5), targets, RECIPE)
+    _, _, weight = batches[0]
+    assert weight.tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2])
+
+
+def test_augmentation_keeps_shapes_padding_and_targets():
+    rng = np.random.default_rng(0)
+    x = np.ones((6, 40, 8), dtype=np.float32)
+    n_frames = np.array([40, 30, 20, 10, 5, 2])
+    x[np.arange(40) >= n_frames[:, None]] = 0
+    recipe = training.Recipe(speed=0.2, warp=0.1, mixup=0.0)
+    out, lengths, targets = training.augment(x, n_frames, np.eye(6, 3, dtype=np.float32), recipe, rng)
+    assert out.shape == x.shape
+    assert (np.abs(lengths / n_frames - 1) <= 0.5).all()
+    assert not out[np.arange(40) >= lengths[:, None]].any()
+    np.testing.assert_array_equal(targets, np.eye(6, 3))
+    mixed = training.augment(x, n_frames, np.eye(6, 3, dtype=np.float32), training.Recipe(mixup=0.4), rng)[2]
+    np.testing.assert_allclose(mixed[:3].sum(1), 1, rtol=1e-6)
+
+
+def test_impossible_recipes_are_refused():
+    with pytest.raises(study.UserError, match="epochs 0"):
+        training.Recipe(epochs=0)
+
+
+def test_missing_features_are_an_error():
+    _, frames = problem()
+    with pytest.raises(KeyError):
+        frames.rows(np.array(["nobody"]))
