@@ -18,7 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
         0; 1 when a notebook failed or something does not check; 2 for a user's mistake; 130 when interrupted.
     """
     options = _parser().parse_args(arguments)
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(study.output_root() / "data" / "derived" / ".numba"))
+    keeper = study.ROOT if os.access(study.ROOT, os.W_OK) else study.output_root()
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(keeper / "data" / "derived" / ".numba"))  # compiled once per machine
     try:
         return options.command(options)
     except study.UserError as error:

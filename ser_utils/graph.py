@@ -11,7 +11,9 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,7 @@ def run(
     if start:
         forced |= {name: f"--from {start}" for name in names if name >= resolve(start, names, profile)}
     with _alone():
+        _sweep(profile)
         voice = _Voice(profile, forced, dry_run=dry_run)
         code = _snakemake(profile, targets, voice, dry_run=dry_run, cores=cores or available_cores())
         if dry_run:
@@ -174,6 +177,14 @@ def _alone() -> Iterator[None]:
                 f"another run works in {study.output_root()}; wait until it ends, or set SER_OUT to another folder"
             ) from error
         yield
+
+
+def _sweep(profile: str) -> None:
+    """Remove what killed runs were writing; what is younger than an hour may belong to an open notebook."""
+    where = study.paths(profile)
+    for leftover in (path for folder in (where.derived, where.reports) for path in folder.rglob(".tmp-*")):
+        if time.time() - leftover.stat().st_mtime > 3600:
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _snakemake(profile: str, targets: list[str], voice: _Voice, *, dry_run: bool, cores: int) -> int:
@@ -250,7 +261,7 @@ class _Voice(logging.Handler):
         self.profile, self.forced, self.dry_run = profile, forced, dry_run
         self.planned: set[str] = set()
         self.begun: set[str] = set()
-        self.failed: set[str] = set()
+        self.failed: dict[str, str] = {}  # rule → what Snakemake says about it, beyond the record
 
     def emit(self, record: logging.LogRecord) -> None:
         event, rule = getattr(record, "event", None), getattr(record, "rule_name", "")
@@ -261,9 +272,12 @@ class _Voice(logging.Handler):
             verb = "would run" if self.dry_run else "runs"
             print(f"{rule} {verb}: {why(record.reason, self.profile, self.forced.get(rule, ''))}", file=sys.stderr)
         elif event == "job_error":
-            self.failed.add(rule)
-        elif event is None and record.levelno >= logging.ERROR and not self.failed:
-            print(record.getMessage(), file=sys.stderr)
+            self.failed.setdefault(rule, "")
+        elif event == "error":
+            found = re.search(r"MissingOutputException in rule (\w+)", record.getMessage())
+            missing = re.findall(r"^(\S+) \(missing", record.getMessage(), re.MULTILINE)
+            if found:
+                self.failed[found[1]] = f"it ended well, but did not write {_list(missing)}"
 
 
 def why(reason: str, profile: str, forced: str = "") -> str:
@@ -344,14 +358,14 @@ def _summary(profile: str, names: list[str], targets: list[str], voice: _Voice) 
     rows = [("notebook", "status", "time", "memory", "page")]
     for name in names:
         record, page = known.get(name), where.reports / f"{name}.html"
-        time = study.duration(record["wall_s"]) if record else ""
+        took = study.duration(record["wall_s"]) if record else ""
         memory = f"{record['peak_rss_mb'] / 1024:.1f} GB" if record else ""
-        rows.append((name, _status(name, record, voice), time, memory, _shown(page) if page.is_file() else ""))
+        rows.append((name, _status(name, record, voice), took, memory, _shown(page) if page.is_file() else ""))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), flush=True)
     for name in sorted(voice.failed):
-        print(_failure(name, known.get(name)), file=sys.stderr)
+        print(_failure(name, known.get(name), voice.failed[name]), file=sys.stderr)
     waiting = sorted(voice.planned - voice.begun)
     if waiting:
         print(f"not run, since they need what failed: {_list(waiting)}", file=sys.stderr)
@@ -369,7 +383,9 @@ def _status(name: str, record: Mapping[str, Any] | None, voice: _Voice) -> str:
     return "unchanged" if record else "not asked for"
 
 
-def _failure(name: str, record: Mapping[str, Any] | None) -> str:
+def _failure(name: str, record: Mapping[str, Any] | None, said: str) -> str:
+    if said:
+        return f"{name} failed: {said}"
     if name == "manifest":
         return "manifest failed: its message is above"
     if not record:

@@ -182,11 +182,18 @@ def test_a_failed_notebook_keeps_its_page_and_stops_what_needs_it(project):
     assert (mended.returncode, list(_ran(mended.stderr))) == (0, ["04_lstm", "09_evaluation"]), mended.stderr
 
 
-def test_a_dead_kernel_is_a_failure(project):
-    project.write("04_lstm", ["import os\n\nos.kill(os.getpid(), 9)"], "epochs: int = 1  # passes\n")
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("import os\n\nos.kill(os.getpid(), 9)", "04_lstm failed in cell 3: DeadKernelError"),
+        ("print(1)", "04_lstm failed: it ended well, but did not write reports/toy/predictions/04_lstm.parquet"),
+    ],
+)
+def test_no_result_is_a_failure(project, cell, said):
+    project.write("04_lstm", [cell], "epochs: int = 1  # passes\n")
     done = project.run("run", "--profile", "toy", "--only", "04")
     assert done.returncode == 1
-    assert "04_lstm failed in cell 3: DeadKernelError" in done.stderr
+    assert said in done.stderr
 
 
 def test_killed_in_the_middle_it_goes_on(project):
@@ -194,7 +201,7 @@ def test_killed_in_the_middle_it_goes_on(project):
     project.write("04_lstm", [LSTM[0], wait, LSTM[1]], "epochs: int = 1  # passes\n")
     (project.root / "slow").touch()
     run = subprocess.Popen(
-        project.command("run", "--profile", "toy"),
+        project.command("run", "--profile", "toy", "--only", "04"),
         cwd=project.root,
         env=project.environment,
         stderr=subprocess.PIPE,
@@ -213,8 +220,19 @@ def test_killed_in_the_middle_it_goes_on(project):
     assert alive == []
 
     (project.root / "slow").unlink()
-    again = project.run("run", "--profile", "toy")
-    assert (again.returncode, list(_ran(again.stderr))) == (0, ["04_lstm", "09_evaluation"]), again.stderr
+    again = project.run("run", "--profile", "toy", "--only", "04")
+    assert (again.returncode, list(_ran(again.stderr))) == (0, ["04_lstm"]), again.stderr
+
+
+def test_old_leftovers_of_killed_runs_are_removed(monkeypatch, tmp_path):
+    monkeypatch.setenv("SER_OUT", str(tmp_path))
+    old, young = (study.paths("demo").derived / "features" / f".tmp-{name}" for name in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+        (folder / "half").touch()
+    os.utime(old, (0, 0))
+    graph._sweep("demo")
+    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_raw_files_notices_a_changed_corpus(monkeypatch, tmp_path):
