@@ -228,6 +228,10 @@ def _snakemake(profile: str, targets: list[str], voice: _Voice, *, dry_run: bool
             if not voice.failed:
                 raise study.UserError(f"Snakemake: {' '.join(str(error).split())}") from error
             return 1
+        except OSError as error:
+            raise study.UserError(
+                f"{error.filename or study.output_root()}: {error.strerror}; mend it, then run again"
+            ) from error
         except KeyboardInterrupt:
             print("interrupted: run again to go on", file=sys.stderr)
             return 130
@@ -389,7 +393,7 @@ def _failure(name: str, record: Mapping[str, Any] | None, said: str) -> str:
     if name == "manifest":
         return "manifest failed: its message is above"
     if not record:
-        return f"{name} ended without a record: it was killed, or out of memory"
+        return f"{name} ended without a record: its message is above, or it was killed or out of memory"
     return sentence(record)
 
 

@@ -333,14 +333,16 @@ def atomic(target: Path) -> Iterator[Path]:
         yield temporary
         if not (temporary.is_dir() and target.is_dir()):
             os.replace(temporary, target)
-    except OSError as error:
+    except Exception as error:
         raise _disk_error(error, target) from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
 
-def _disk_error(error: OSError, target: Path) -> Exception:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+def _disk_error(error: Exception, target: Path) -> Exception:
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # libraries name a full disk as they like: libsndfile says "System error"
+    if not full and not (target.parent.is_dir() and shutil.disk_usage(target.parent).free < 2**16):
         return error
     return UserError(
         f"no space left on the disk of {target.parent} while writing {target.name}; "
