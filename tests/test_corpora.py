@@ -197,3 +197,14 @@ def test_names_that_do_not_parse():
     for parse, name in ((ravdess.parse, "03-01.wav"), (emodb.parse, "99a01Fa.wav"), (emodb.parse, "03a01Xa.wav")):
         with pytest.raises(ValueError, match="not"):
             parse(Path(name))
+
+
+def test_a_manifest_of_an_older_synthetic_voice_is_built_anew(data, monkeypatch):
+    corpora.manifest("any")
+    built = []
+    monkeypatch.setattr(corpora, "build", built.append)
+    corpora.manifest("any")
+    assert built == []
+    monkeypatch.setattr(corpora, "_voices", lambda profile: b"another version")
+    corpora.manifest("any")
+    assert built == ["any"]

@@ -5,6 +5,7 @@ One module per corpus holds its layout, label parser, licence, citation, address
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pandas as pd
@@ -33,6 +34,7 @@ __all__ = [
 
 CORPORA: dict[str, Corpus] = {module.CORPUS.name: module.CORPUS for module in (demo, ravdess, emodb, demo_noise, esc50)}
 _CHECKSUM = b"ser_content_sha256"
+_VOICES = b"ser_synthetic_corpora"
 
 
 def corpus(name: str) -> Corpus:
@@ -57,14 +59,20 @@ def audio_root(name: str, profile: str) -> Path:
     places = study.paths(profile)
     if not entry.synthetic:
         return places.data
-    key = {"corpus": name, "code": study.code_version(f"corpora.{name}")}
     return study.cached(
         places.derived / "corpora",
-        key,
+        _voice(entry),
         lambda: entry,
         save=lambda found, folder: found.synthesise(folder / found.name),
         load=lambda folder: folder,
     )
+
+
+def _voice(entry: Corpus) -> dict[str, str]:
+    """What the sound of a synthetic corpus depends on."""
+    packages = study.environment("espeakng-loader", "numpy", "soxr")
+    versions = {name: packages[name] for name in ("espeakng-loader", "numpy", "soxr")}
+    return {"corpus": entry.name, "code": study.code_version(f"corpora.{entry.name}"), **versions}
 
 
 def present(names: list[str], profile: str) -> list[str]:
@@ -100,12 +108,12 @@ def build(profile: str) -> None:
     _stop(found)
     speech = pd.concat([scans[name].table for name in names], ignore_index=True)
     speech = _limit(speech, config["max_clips_per_speaker_emotion"])
-    _write(speech, places.manifest)
     empty = pd.DataFrame(columns=list(NOISE_COLUMNS)).astype(NOISE_COLUMNS)
     _write(
         pd.concat([empty, *(scans[name].table for name in noise)], ignore_index=True), places.derived / "noise.parquet"
     )
     _write(_table(found), places.derived / "findings.parquet")
+    _write(speech, places.manifest, voices=_voices(profile))
 
 
 def check(names: list[str] | None = None, *, profile: str = "full") -> pd.DataFrame:
@@ -159,16 +167,32 @@ def manifest(profile: str) -> pd.DataFrame:
     --------
     >>> clips = usable(manifest("demo"))  # doctest: +SKIP
     """
-    if not study.paths(profile).manifest.is_file():
-        build(profile)
+    _build_if_needed(profile)
     return load_manifest(study.paths(profile).manifest)
 
 
 def noise_manifest(profile: str) -> pd.DataFrame:
     """Noise clips of a profile; empty when it has none."""
-    if not study.paths(profile).manifest.is_file():
-        build(profile)
+    _build_if_needed(profile)
     return load_manifest(study.paths(profile).derived / "noise.parquet", columns=NOISE_COLUMNS)
+
+
+def _build_if_needed(profile: str) -> None:
+    """Build where there is no manifest, or where it lists synthetic clips of another version of their code."""
+    file = study.paths(profile).manifest
+    if file.is_file():
+        with contextlib.suppress(OSError, pa.ArrowInvalid):  # load_manifest says what is wrong with it
+            written = (pq.read_schema(file).metadata or {}).get(_VOICES)
+            if written is None or written == _voices(profile):
+                return
+            build(profile)
+        return
+    build(profile)
+
+
+def _voices(profile: str) -> bytes:
+    names = study.load_profile(profile)["corpora"]
+    return study.digest([_voice(corpus(name)) for name in names if corpus(name).synthetic]).encode()
 
 
 def findings(profile: str) -> pd.DataFrame:
@@ -205,9 +229,9 @@ def load_manifest(file: Path, *, columns: dict[str, str] = SPEECH_COLUMNS) -> pd
     return table.astype({name: dtype for name, dtype in columns.items() if dtype == "str"})
 
 
-def _write(table: pd.DataFrame, file: Path) -> None:
+def _write(table: pd.DataFrame, file: Path, *, voices: bytes = b"") -> None:
     parquet = pa.Table.from_pandas(table, preserve_index=False)
-    metadata = (parquet.schema.metadata or {}) | {_CHECKSUM: _checksum(table).encode()}
+    metadata = (parquet.schema.metadata or {}) | {_CHECKSUM: _checksum(table).encode(), _VOICES: voices}
     with study.atomic(file) as temporary:
         pq.write_table(parquet.replace_schema_metadata(metadata), temporary)
 
