@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("action", choices=["check"], help="check: name every file that is not as published")
     data.add_argument("names", nargs="*", metavar="NAME", help="corpora (default: all found)")
     command("verify", _verify, "compare outputs with the run record, and scores with the predictions")
+    command(
+        "publish", _publish, "keep the scores of the last run under reports/published and renew the README's tables"
+    )
     return parser
 
 
@@ -99,6 +102,13 @@ def _data(options: argparse.Namespace) -> int:
         print(f"{row.corpus}: {row.path}: {row.problem} ({row.action})")
     print(f"{len(found)} findings")
     return int((found["action"] == "stops the run").any())
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from ser_utils.report import publish
+
+    print(*(file.relative_to(study.ROOT) for file in publish.publish(options.profile)), sep="\n")
+    return 0
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -119,6 +119,8 @@ def build(profile: str) -> None:
 def check(names: list[str] | None = None, *, profile: str = "full") -> pd.DataFrame:
     """Findings for corpora, without building anything: columns ``corpus, path, problem, action, advice``."""
     names = names or present([n for n, entry in CORPORA.items() if not entry.synthetic], profile)
+    if not names:
+        raise study.UserError(f"{study.paths(profile).data}: no corpus here; set SER_DATA, or read data/README.md")
     for name in names:
         if name not in present([name], profile):
             folder = study.paths(profile).data / name

@@ -49,11 +49,11 @@ def publish(profile: str) -> list[Path]:
     return [*sources.values(), FOLDER / f"{profile}.json", readme]
 
 
-def renewed(readme: str, *, folder: Path = FOLDER) -> str:
-    """`readme` with a table from ``<folder>/<profile>.csv`` between each pair of ``results:<profile>`` markers."""
+def renewed(readme: str) -> str:
+    """`readme` with a table from ``reports/published/<profile>.csv`` between each pair of ``results:<profile>`` markers."""
 
     def block(match: re.Match[str]) -> str:
-        file = folder / f"{match['profile']}.csv"
+        file = FOLDER / f"{match['profile']}.csv"
         return match["begin"] + (markdown(file) if file.is_file() else "") + match["end"]
 
     pattern = r"(?P<begin><!-- results:(?P<profile>\w+) -->\n).*?(?P<end><!-- /results -->)"
