@@ -225,16 +225,13 @@ def _snakemake(profile: str, targets: list[str], voice: _Voice, *, dry_run: bool
                 scheduler_settings=GreedySettings(),
             )
         except WorkflowError as error:
-            if not voice.failed:
+            if not voice.failed and not voice.interrupted:
                 raise study.UserError(f"Snakemake: {' '.join(str(error).split())}") from error
-            return 1
+            return 130 if voice.interrupted else 1
         except OSError as error:
             raise study.UserError(
                 f"{error.filename or study.output_root()}: {error.strerror}; mend it, then run again"
             ) from error
-        except KeyboardInterrupt:
-            print("interrupted: run again to go on", file=sys.stderr)
-            return 130
     return 0
 
 
@@ -265,11 +262,14 @@ class _Voice(logging.Handler):
         self.profile, self.forced, self.dry_run = profile, forced, dry_run
         self.planned: set[str] = set()
         self.begun: set[str] = set()
+        self.interrupted = False
         self.failed: dict[str, str] = {}  # rule → what Snakemake says about it, beyond the record
 
     def emit(self, record: logging.LogRecord) -> None:
         event, rule = getattr(record, "event", None), getattr(record, "rule_name", "")
-        if event == "run_info":
+        if record.getMessage().startswith("Terminating processes on user request"):
+            self.interrupted = True
+        elif event == "run_info":
             self.planned |= set(record.stats) - {"all", "total"}
         elif event == "job_info" and rule != "all":
             self.begun.add(rule)
@@ -368,6 +368,9 @@ def _summary(profile: str, names: list[str], targets: list[str], voice: _Voice) 
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), flush=True)
+    if voice.interrupted:
+        print("interrupted: run again to go on", file=sys.stderr)
+        return
     for name in sorted(voice.failed):
         print(_failure(name, known.get(name), voice.failed[name]), file=sys.stderr)
     waiting = sorted(voice.planned - voice.begun)
@@ -379,7 +382,7 @@ def _summary(profile: str, names: list[str], targets: list[str], voice: _Voice) 
 
 def _status(name: str, record: Mapping[str, Any] | None, voice: _Voice) -> str:
     if name in voice.failed:
-        return "FAILED"
+        return "interrupted" if voice.interrupted else "FAILED"
     if name in voice.begun:
         return "done"
     if name in voice.planned:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import sys
@@ -33,6 +34,8 @@ from ser_utils import parameters, report, study
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "pandas", "scikit-learn", "librosa", "soundfile", "papermill")
 SILENCE_S = 10.0  # after so long without a word the runner says which part of the notebook it is in
+
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # an interrupted kernel is said in one line, not traced
 
 
 def run(name: str, profile: str) -> dict[str, Any]:
