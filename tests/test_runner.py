@@ -11,7 +11,7 @@ import psutil
 import pytest
 from conftest import LSTM, make_project
 
-from ser_utils import graph, parameters, runner, study
+from ser_utils import graph, parameters, runner, study, voice
 
 # --- parameters -------------------------------------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ def test_unknown_notebook_is_named(project):
     ],
 )
 def test_why(reason, said):
-    assert graph.why(reason, "demo", "asked for") == said
+    assert voice.why(reason, "demo", "asked for") == said
 
 
 def test_error_line_names_the_cause():
