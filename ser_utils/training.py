@@ -41,8 +41,9 @@ class Recipe:
     speed : float
         Largest relative change of tempo by resampling frames, e.g. 0.1.
     warp : float
-        Largest relative stretch of the column axis, e.g. 0.1: vocal-tract-length perturbation (Jaitly & Hinton 2013)
-        when the columns are mel bands; 0 for other features.
+        Largest relative stretch of the mel axis, e.g. 0.1: vocal-tract-length perturbation (Jaitly & Hinton 2013).
+    n_bands : int
+        Leading columns that are mel bands; `warp` stretches these and no others.
     """
 
     epochs: int = 50
@@ -56,6 +57,7 @@ class Recipe:
     mixup: float = 0.2
     speed: float = 0.1
     warp: float = 0.0
+    n_bands: int = 0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0:
@@ -148,8 +150,9 @@ def augment(
     n_frames = n_frames.copy()
     for i in range(len(x)):
         clip = x[i, : n_frames[i]]
-        if recipe.warp:
-            clip = _stretch(clip, clip.shape[1], 1 + rng.uniform(-1, 1) * recipe.warp, axis=1)
+        if recipe.warp and recipe.n_bands:
+            bands = _stretch(clip[:, : recipe.n_bands], recipe.n_bands, 1 + rng.uniform(-1, 1) * recipe.warp, axis=1)
+            clip = np.concatenate([bands, clip[:, recipe.n_bands :]], axis=1)
         if recipe.speed:
             factor = 1 + rng.uniform(-1, 1) * recipe.speed
             clip = _stretch(clip, min(max(2, round(len(clip) / factor)), x.shape[1]), factor, axis=0)

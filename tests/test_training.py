@@ -131,7 +131,7 @@ def test_the_normaliser_sees_valid_training_frames_only():
 def test_rare_classes_weigh_more():
     targets = np.eye(2, dtype=np.float32)[[0, 0, 0, 1]]
     batches = training.Batches(np.zeros((4, 5, 2), np.float32), np.full(4, 5), targets, RECIPE)
-    _, _, weight = batches[0]
+    _, _, weight = next(iter(batches))
     assert weight.tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2])
 
 
@@ -140,7 +140,7 @@ def test_augmentation_keeps_shapes_padding_and_targets():
     x = np.ones((6, 40, 8), dtype=np.float32)
     n_frames = np.array([40, 30, 20, 10, 5, 2])
     x[np.arange(40) >= n_frames[:, None]] = 0
-    recipe = training.Recipe(speed=0.2, warp=0.1, mixup=0.0)
+    recipe = training.Recipe(speed=0.2, warp=0.1, n_bands=7, mixup=0.0)
     out, lengths, targets = training.augment(x, n_frames, np.eye(6, 3, dtype=np.float32), recipe, rng)
     assert out.shape == x.shape
     assert (np.abs(lengths / n_frames - 1) <= 0.5).all()
@@ -148,6 +148,15 @@ def test_augmentation_keeps_shapes_padding_and_targets():
     np.testing.assert_array_equal(targets, np.eye(6, 3))
     mixed = training.augment(x, n_frames, np.eye(6, 3, dtype=np.float32), training.Recipe(mixup=0.4), rng)[2]
     np.testing.assert_allclose(mixed[:3].sum(1), 1, rtol=1e-6)
+
+
+def test_only_mel_bands_are_stretched():
+    x = np.tile(np.arange(8, dtype=np.float32) ** 2, (3, 40, 1))
+    recipe = training.Recipe(speed=0, warp=0.2, n_bands=7, mixup=0, time_mask=0, column_mask=0)
+    out, _, _ = training.augment(x, np.full(3, 40), np.eye(3, dtype=np.float32), recipe, np.random.default_rng(0))
+    np.testing.assert_array_equal(out[..., 7], x[..., 7])
+    assert (out[..., 1:6] != x[..., 1:6]).all()
+    assert (np.diff(out[..., :7]) >= 0).all()
 
 
 def test_impossible_recipes_are_refused():
