@@ -270,23 +270,36 @@ def pmap(fn: Callable[[Any], T], items: Iterable[Any], *, desc: str, jobs: int |
     jobs = max(1, min(jobs or n_jobs(), len(items)))
     if jobs == 1:
         return list(_track(map(fn, items), len(items), desc))
-    with Parallel(
-        n_jobs=jobs, return_as="generator", batch_size="auto", inner_max_num_threads=1, backend="loky"
-    ) as pool:
-        return list(_track(pool(delayed(fn)(item) for item in items), len(items), desc))
+    # no `with`: after an error it would start new workers before the error is raised
+    pool = Parallel(n_jobs=jobs, return_as="generator", batch_size="auto", inner_max_num_threads=1, backend="loky")
+    return list(_track(pool(delayed(fn)(item) for item in items), len(items), desc, jobs=jobs))
 
 
-def _track(results: Iterable[T], total: int, desc: str, *, every_s: float = 5.0) -> Iterator[T]:
-    start = said = time.monotonic()
+def _track(
+    results: Iterable[T],
+    total: int,
+    desc: str,
+    *,
+    jobs: int = 1,
+    every_s: float = 5.0,
+    clock: Callable = time.monotonic,
+) -> Iterator[T]:
+    """Pass `results` on and say every few seconds how far they are.
+
+    `jobs` results come at a time, and the first ones bring the start of the workers with them: what is left is told
+    from the rounds after the first.
+    """
+    start = said = first = clock()
+    rounds = -(-total // jobs)
     for done, result in enumerate(results, 1):
-        now = time.monotonic()
-        if (now - said > every_s and done > 1) or (done == total and now - start > every_s):
-            left = (now - start) / done * (total - done)
-            progress(
-                f"{desc}: {done}/{total}"
-                + (f", about {duration(left)} left" if done < total else f" in {duration(now - start)}")
-            )
+        now, behind = clock(), -(-done // jobs)
+        first = now if done == 1 else first
+        if done < total and now - said > every_s:
+            left = (now - first) / (behind - 1) * (rounds - behind) if behind > 1 else 0
+            progress(f"{desc}: {done}/{total}" + (f", about {duration(left)} left" if left else ""))
             said = now
+        elif done == total and now - start > every_s:
+            progress(f"{desc}: {done}/{total} in {duration(now - start)}")
         yield result
 
 

@@ -90,6 +90,44 @@ def test_pmap_keeps_order_over_processes():
     assert study.pmap(abs, range(-20, 0), desc="absolute values", jobs=2) == list(range(20, 0, -1))
 
 
+def _fails_at_once_or_sleeps(item):
+    if item == 1:
+        raise study.UserError("clip 1 is empty; replace it")
+    time.sleep(120)
+
+
+def test_pmap_ends_with_the_error_at_once_whatever_else_runs():
+    started = time.monotonic()
+    with pytest.raises(study.UserError, match=r"^clip 1 is empty; replace it$"):
+        study.pmap(_fails_at_once_or_sleeps, range(8), desc="clips", jobs=2)
+    assert time.monotonic() - started < 60
+    assert study.pmap(abs, [-1, -2, -3], desc="absolute values", jobs=2) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "arrivals", "lines"),
+    [
+        # six folds of a minute, two at a time
+        (2, [60, 60, 120, 121, 180, 181], ["1/6", "3/6, about 60 s left", "5/6", "6/6 in 3.0 min"]),
+        # workers take 8 s to start, then eight clips a second
+        (1, [8 + i / 8 for i in range(200)], ["1/200", "42/200, about 20 s left", "83/200, about 15 s left"]),
+        (1, [0, 1, 2], []),
+    ],
+)
+def test_what_is_left_is_told_without_the_start_of_the_workers(monkeypatch, jobs, arrivals, lines):
+    said, now = [], [0.0]
+
+    def results():
+        for at in arrivals:
+            now[0] = at
+            yield at
+
+    monkeypatch.setattr(study, "progress", said.append)
+    assert list(study._track(results(), len(arrivals), "x", jobs=jobs, clock=lambda: now[0])) == arrivals
+    assert said[: len(lines)] == [f"x: {line}" for line in lines]
+    assert bool(said) == bool(lines)
+
+
 def test_progress_goes_to_the_runner_s_file(tmp_path, monkeypatch):
     monkeypatch.setenv("SER_PROGRESS", str(tmp_path / "progress"))
     study.progress("fold 1/2")
