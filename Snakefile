@@ -16,12 +16,6 @@ WHERE = study.paths(PROFILE)
 NOTEBOOKS = sorted(SETTINGS["notebooks"])
 PYTHON = shlex.quote(sys.executable)
 
-# Which notebooks read what others leave, and what a notebook leaves besides its page, its executed copy and its record.
-UPSTREAM = {"09_evaluation": ["04_lstm"]}
-LEAVES = {
-    "04_lstm": ["predictions/04_lstm.parquet"],
-    "09_evaluation": ["results.csv"],
-}
 PARALLEL = ["01_eda", "04_lstm"]  # notebooks that spread their work over all cores; the others take one
 
 
@@ -34,12 +28,11 @@ def rel(path):
 
 def left_by(name):
     always = [f"{name}.html", f"notebooks/{name}.ipynb", f"records/{name}.json"]
-    return [rel(WHERE.reports / file) for file in always + LEAVES.get(name, [])]
+    return [rel(WHERE.reports / file) for file in always + graph.LEAVES.get(name, [])]
 
 
 def products_of_upstream(name):
-    names = [other for other in UPSTREAM.get(name, []) if other in NOTEBOOKS]
-    return [rel(WHERE.reports / file) for other in names for file in LEAVES.get(other, [])]
+    return [rel(WHERE.reports / file) for other in graph.upstream(name, NOTEBOOKS) for file in graph.LEAVES[other]]
 
 
 rule all:

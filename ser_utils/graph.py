@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,12 @@ from ser_utils import parameters, study
 from ser_utils.report.record import load_records
 from ser_utils.voice import OK, Voice, shown, summary
 
+# what a notebook leaves under reports/<profile> besides its page, its executed copy and its record
+LEAVES = {
+    "04_lstm": ["predictions/04_lstm.parquet"],
+    "09_evaluation": ["results.csv"],
+}
+EVALUATION = "09_evaluation"  # reads the predictions of every notebook before it
 _NOT_SETTINGS = ("title", "notebooks")  # keys of a profile that no result depends on, or that have their own place
 
 
@@ -38,6 +44,20 @@ def sources(*modules: str) -> list[Path]:
     packages = {file.parent for file in files} - {study.PACKAGE}
     beside = (f for folder in packages for f in folder.rglob("*") if f.is_file() and "__pycache__" not in f.parts)
     return sorted(files | set(beside))
+
+
+def upstream(name: str, names: Iterable[str]) -> list[str]:
+    """Notebooks among `names` whose results the notebook `name` reads.
+
+    Examples
+    --------
+    >>> upstream("09_evaluation", ["01_eda", "04_lstm", "09_evaluation"]), upstream("04_lstm", ["01_eda", "04_lstm"])
+    (['04_lstm'], [])
+    """
+    if name != EVALUATION:
+        return []
+    scored = (n for n in names if any(file.startswith("predictions/") for file in LEAVES.get(n, [])))
+    return sorted(n for n in scored if n < name)
 
 
 def settings(profile: str, *, without: tuple[str, ...] = ()) -> list[str]:

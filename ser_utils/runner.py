@@ -59,6 +59,7 @@ def run(name: str, profile: str) -> dict[str, Any]:
         For an unknown notebook or parameter, a mistyped value, or a full disk.
     """
     values = parameters.check(name, profile) | {parameters.PROFILE: profile}
+    known = parameters.declared(study.ROOT / "notebooks" / f"{name}.ipynb")
     where = study.paths(profile)
     started = time.time()
     executed = where.reports / "notebooks" / f"{name}.ipynb"
@@ -74,7 +75,7 @@ def run(name: str, profile: str) -> dict[str, Any]:
         "run_id": study.run_id(),
         "status": status,
         "error": error,
-        "parameters": values,
+        "parameters": {key: value.default for key, value in known.items()} | values,
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "wall_s": round(time.time() - started, 2),
         "peak_rss_mb": round(monitor.peak_bytes / 2**20, 1),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ser_utils import evaluation, study
+
+STATES = {"failed": "its last run failed", "old": "older than what it reads, which failed"}
 
 
 def problems(profile: str) -> list[str]:
@@ -25,11 +28,12 @@ def problems(profile: str) -> list[str]:
     except (OSError, ValueError, KeyError) as error:
         raise study.UserError(f"{file}: no run record to compare with; run ./run_all.sh {profile} first") from error
     found = [problem for name, record in notebooks.items() for problem in _notebook(name, record, where)]
-    return found + _scores(profile, where.reports / "results.csv")
+    settings = notebooks.get("09_evaluation", {}).get("parameters") or {}
+    return found + _scores(profile, where.reports / "results.csv", settings)
 
 
 def _notebook(name: str, record: dict[str, Any], where: study.Paths) -> list[str]:
-    found = [] if record["status"] == "ok" else [f"{name}: its last run failed"]
+    found = [] if record["status"] == "ok" else [f"{name}: {STATES[record['status']]}"]
     if not (where.reports / f"{name}.html").is_file():
         found.append(f"{where.reports / name}.html: missing")
     for output, recorded in record["outputs"].items():
@@ -41,12 +45,15 @@ def _notebook(name: str, record: dict[str, Any], where: study.Paths) -> list[str
     return found
 
 
-def _scores(profile: str, file: Path) -> list[str]:
-    """Whether the results file is what the saved predictions give."""
+def _scores(profile: str, file: Path, settings: Mapping[str, Any]) -> list[str]:
+    """Whether the results file is what the saved predictions give with the settings of the evaluation's own run."""
     if not file.is_file():
         return []
+    names = {"resamples": "n_resamples", "seed": "seed"}
+    options = {option: settings[name] for name, option in names.items() if name in settings}
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / file.name
-        evaluation.save_results(evaluation.results_table(evaluation.load_predictions(profile)), again)
+        results = evaluation.results_table(evaluation.load_predictions(profile), **options)
+        evaluation.save_results(results, again)
         same = again.read_bytes() == file.read_bytes()
     return [] if same else [f"{file}: not what the predictions in {file.parent / 'predictions'} give"]

@@ -247,6 +247,8 @@ def test_predictions_of_notebooks_come_back_as_one_table(tmp_path, monkeypatch):
         evaluation.load_predictions("demo")
     evaluation.save_predictions(predictions(), "demo", "04_lstm")
     boredom = predictions(corpus="emodb").assign(p_boredom=0.0)
+    monkeypatch.setattr(study, "load_profile", lambda _: {"notebooks": {"04_lstm": {}, "05_cnn": {}}})
+    evaluation.save_predictions(predictions(model="dropped"), "demo", "07_pretrained_fusion")  # not listed: not read
     file = evaluation.save_predictions(boredom, "demo", "05_cnn")
     assert file == tmp_path / "reports" / "demo" / "predictions" / "05_cnn.parquet"
     both = evaluation.load_predictions("demo")

@@ -22,6 +22,8 @@ from ser_utils.report.figures import described
 from ser_utils.report.index import key_figures, page_rows, readable
 from ser_utils.report.record import load_records, run_record
 
+NAMES = ["04_lstm", "05_cnn"]  # notebooks of a profile
+
 
 @pytest.fixture(autouse=True)
 def out(tmp_path, monkeypatch):
@@ -140,16 +142,17 @@ def test_results_of_single_notebooks_serve_until_the_evaluation_ran(out):
     folder.mkdir()
     results().to_csv(folder / "04_lstm.csv", index=False)
     results().to_csv(folder / "05_cnn.csv", index=False)  # both hold the floors: shown once
-    assert len(headline.load_results(out)) == len(results())
+    results().assign(model="dropped").to_csv(folder / "07_pretrained_fusion.csv", index=False)
+    assert len(headline.load_results(out, NAMES)) == len(results())
     results().head(5).to_csv(out / "results.csv", index=False)
-    assert len(headline.load_results(out)) == 5
-    assert headline.load_results(out / "nowhere") is None
+    assert len(headline.load_results(out, NAMES)) == 5
+    assert headline.load_results(out / "nowhere", NAMES) is None
 
 
 def test_results_without_a_column_are_refused(out):
     results().drop(columns="metric").to_csv(out / "results.csv", index=False)
     with pytest.raises(study.UserError, match=r"results\.csv: column 'metric' is missing"):
-        headline.load_results(out)
+        headline.load_results(out, NAMES)
 
 
 def test_interval_bar_survives_missing_interval():

@@ -12,7 +12,7 @@ from ser_utils import splits, study, training
 from ser_utils.features import Frames
 
 LABELS = ("angry", "happy", "sad")
-RECIPE = training.Recipe(epochs=3, batch_size=8, patience=3)
+RECIPE = training.Recipe(epochs=3, batch_size=9, patience=3)  # 9 divides all parts: one shape, one compiled graph
 
 
 def problem(n_speakers=6, per_speaker=9, *, seed=0):
@@ -24,7 +24,7 @@ def problem(n_speakers=6, per_speaker=9, *, seed=0):
         for c in range(per_speaker)
     ]
     manifest = pd.DataFrame(rows).assign(sha256=lambda t: t["clip_id"])
-    n_frames = rng.integers(20, 40, size=len(manifest)).astype(np.int32)
+    n_frames = rng.integers(20, 33, size=len(manifest)).astype(np.int32)
     x = rng.standard_normal((len(manifest), 40, 8)).astype(np.float32)
     x += manifest["emotion"].map(LABELS.index).to_numpy()[:, None, None] * 2
     x[np.arange(40) >= n_frames[:, None]] = 0
@@ -50,52 +50,57 @@ def folds():
     return splits.make_folds(problem()[0], "speaker_groups", n_groups=3)
 
 
-def test_it_learns_and_the_table_keeps_the_contract(tmp_path):
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    """Folder of artefacts, experiment and result of one fold that trained long enough to learn."""
+    cache = tmp_path_factory.mktemp("folds")
     toy = experiment(recipe=dataclasses.replace(RECIPE, epochs=12, patience=12))
-    results = training.cross_validate(toy, folds()[:1], seeds=[0], cache=tmp_path, jobs=1)
-    table = training.predictions_table(results, corpus="toy")
+    return cache, toy, training.cross_validate(toy, folds()[:1], seeds=[0], cache=cache, jobs=1)[0]
+
+
+def test_it_learns_and_the_table_keeps_the_contract(learnt):
+    result = learnt[2]
+    table = training.predictions_table([result], corpus="toy")
     assert (table["y_true"] == table["y_pred"]).mean() > 0.9
     assert set(table["clip_id"]) == set(folds()[0].test)
     np.testing.assert_allclose(table[[f"p_{label}" for label in LABELS]].sum(axis=1), 1, atol=1e-5)
     predicted = table[[f"p_{label}" for label in LABELS]].to_numpy().argmax(1)
     assert (np.array(LABELS)[predicted] == table["y_pred"]).all()
-    assert results[0].facts["best_epoch"] == results[0].history["val_uar"].idxmax() + 1
+    assert result.facts["best_epoch"] == result.history["val_uar"].idxmax() + 1
 
 
 def test_two_runs_are_identical_whatever_the_number_of_processes(tmp_path):
+    toy = experiment(recipe=dataclasses.replace(RECIPE, epochs=2))
     tables = [
         training.predictions_table(
-            training.cross_validate(experiment(), folds(), seeds=[0, 1], cache=tmp_path / str(jobs), jobs=jobs)
+            training.cross_validate(toy, folds()[:1], seeds=[0, 1], cache=tmp_path / str(jobs), jobs=jobs)
         )
-        for jobs in (2, 3)
+        for jobs in (1, 2)
     ]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
     assert not np.array_equal(*(tables[0].query("seed == @s")["p_angry"].to_numpy() for s in (0, 1)))
 
 
-def test_finished_folds_are_not_trained_again(tmp_path, monkeypatch):
-    first = training.cross_validate(experiment(), folds()[:2], seeds=[0], cache=tmp_path, jobs=1)
+def test_finished_folds_are_not_trained_again(learnt, monkeypatch):
+    cache, toy, first = learnt
     trained = []
-    honest = training.fit_fold
-    monkeypatch.setattr(training, "fit_fold", lambda fold, *a: trained.append(fold.index) or honest(fold, *a))
-    again = training.cross_validate(experiment(), folds(), seeds=[0], cache=tmp_path, jobs=1)
-    assert trained == [2]
-    for old, new in zip(first, again[:2], strict=True):
-        pd.testing.assert_frame_equal(old.predictions, new.predictions, check_exact=True)
-    training.cross_validate(
-        experiment(recipe=dataclasses.replace(RECIPE, epochs=2)), folds(), seeds=[0], cache=tmp_path, jobs=1
-    )
-    assert trained == [2, 0, 1, 2]
+    made = dataclasses.replace(first, model=training.load_model(first))
+    monkeypatch.setattr(training, "fit_fold", lambda fold, *_: trained.append(fold.index) or made)
+    again = training.cross_validate(toy, folds()[:2], seeds=[0], cache=cache, jobs=1)
+    assert trained == [1]
+    pd.testing.assert_frame_equal(first.predictions, again[0].predictions, check_exact=True)
+    other = dataclasses.replace(toy, recipe=dataclasses.replace(RECIPE, epochs=1))
+    training.cross_validate(other, folds()[:1], seeds=[0], cache=cache, jobs=1)
+    assert trained == [1, 0]
 
 
-def test_a_stored_net_predicts_what_was_stored(tmp_path):
-    toy = experiment()
-    result = training.cross_validate(toy, folds()[:1], seeds=[0], cache=tmp_path, jobs=1)[0]
+def test_a_stored_net_predicts_what_was_stored(learnt):
+    _, toy, result = learnt
     ids = result.predictions["clip_id"].to_numpy(dtype=str)
     rows = toy.frames.rows(ids)
     x = result.normaliser.apply(toy.frames.x[rows], toy.frames.n_frames[rows])
     mask = (np.arange(40) < toy.frames.n_frames[rows][:, None]).astype(np.float32)
-    probabilities = training.load_model(result).predict_on_batch([x, mask])
+    probabilities = training.load_model(result)([x, mask])
     np.testing.assert_allclose(probabilities, result.predictions[[f"p_{name}" for name in LABELS]], atol=1e-5)
 
 
@@ -113,7 +118,7 @@ def test_a_normaliser_fitted_on_test_rows_is_noticed(tmp_path, monkeypatch):
     honest = training.Normaliser.fit
     everything = toy.frames.clip_ids
     monkeypatch.setattr(training.Normaliser, "fit", lambda frames, ids: honest(frames, everything))
-    with pytest.raises(splits.LeakError, match="what normaliser was fitted on"):
+    with pytest.raises(splits.LeakError, match="normaliser was fitted on held-out clips"):
         training.cross_validate(toy, folds()[:1], seeds=[0], cache=tmp_path, jobs=1)
 
 
@@ -133,6 +138,22 @@ def test_rare_classes_weigh_more():
     batches = training.Batches(np.zeros((4, 5, 2), np.float32), np.full(4, 5), targets, RECIPE)
     _, _, weight = next(iter(batches))
     assert weight.tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2])
+
+
+def test_a_pass_holds_every_clip_once_cut_to_the_longest_of_its_batch():
+    n_frames = np.random.default_rng(0).integers(1, 100, size=50)
+    x = np.tile(np.arange(50, dtype=np.float32)[:, None, None] + 1, (1, 100, 2))
+    plain = dataclasses.replace(RECIPE, batch_size=8, time_mask=0.0, column_mask=0.0, mixup=0.0, speed=0.0)
+    batches = training.Batches(x, n_frames, np.eye(50, dtype=np.float32), plain, np.random.default_rng(0))
+    seen = []
+    for (frames, mask), targets, _ in batches:
+        rows = targets.argmax(1)
+        assert (frames[:, 0, 0] == rows + 1).all()
+        assert (mask.sum(1) == n_frames[rows]).all()
+        assert n_frames[rows].max() <= frames.shape[1] <= min(n_frames[rows].max() + 31, 100)
+        seen += rows.tolist()
+    assert sorted(seen) == list(range(50))
+    assert seen != sorted(seen)
 
 
 def test_augmentation_keeps_shapes_padding_and_targets():

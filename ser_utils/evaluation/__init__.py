@@ -20,7 +20,7 @@ References
    doi:10.1162/rest.90.3.414
 """
 
-from ser_utils.evaluation.predictions import load_predictions, save_predictions, validate_predictions
+from ser_utils.evaluation.predictions import SYSTEM, TASK, load_predictions, save_predictions, validate_predictions
 from ser_utils.evaluation.results import (
     BASELINES,
     FEW_SPEAKERS,
@@ -36,6 +36,8 @@ from ser_utils.evaluation.scores import bootstrap, classes, confusion, metrics, 
 __all__ = [
     "BASELINES",
     "FEW_SPEAKERS",
+    "SYSTEM",
+    "TASK",
     "bootstrap",
     "classes",
     "confusion",

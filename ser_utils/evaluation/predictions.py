@@ -99,7 +99,9 @@ def save_predictions(predictions: pd.DataFrame, profile: str, notebook: str) -> 
 
 
 def load_predictions(profile: str) -> pd.DataFrame:
-    """Predictions of every notebook of a profile, checked as one table.
+    """Predictions of every notebook that a profile lists, checked as one table.
+
+    What a notebook left before it was taken off the list is not read.
 
     Raises
     ------
@@ -107,11 +109,12 @@ def load_predictions(profile: str) -> pd.DataFrame:
         When there are none yet, or when they break their contract.
     """
     folder = study.paths(profile).predictions
-    files = sorted(folder.glob("*.parquet"))
-    if not files:
+    files = [folder / f"{name}.parquet" for name in sorted(study.load_profile(profile)["notebooks"])]
+    tables = [pd.read_parquet(file) for file in files if file.is_file()]
+    if not tables:
         raise study.UserError(
             f"no predictions in {folder}; run a notebook that trains first: ./run_all.sh {profile} --only 04"
         )
-    predictions = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    predictions = pd.concat(tables, ignore_index=True)
     validate_predictions(predictions)
     return predictions

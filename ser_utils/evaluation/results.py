@@ -165,10 +165,14 @@ def load_results(file: Path) -> pd.DataFrame:
     Raises
     ------
     UserError
-        When the file does not exist.
+        When the file does not exist, or lacks a column.
     """
     if not file.is_file():
         raise study.UserError(f"{file} does not exist; run notebook 09_evaluation to write it")
     text = dict.fromkeys([*SYSTEM, "metric", "run_id"], "str")
     empty = {name: [""] for name in ("value", "ci_low", "ci_high")}
-    return pd.read_csv(file, dtype=text, keep_default_na=False, na_values=empty)
+    results = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=empty)
+    for name in RESULT_COLUMNS:
+        if name not in results:
+            raise study.UserError(f"{file}: column '{name}' is missing; delete the file and run its notebook again")
+    return results

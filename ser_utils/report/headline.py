@@ -6,20 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_utils import study
-
 if TYPE_CHECKING:
     import pandas as pd
 
 N_SYSTEMS = 12  # shown per corpus; the rest are in the table on disk
-FLOORS = ("chance", "majority")
-TASK = ["corpus", "corpus_version", "split"]
-SYSTEM = [*TASK, "model", "features", "train_regime", "condition"]
 RECALL = "recall_"
 
 
-def load_results(reports: Path) -> pd.DataFrame | None:
-    """``results.csv`` of a report, else what its notebooks have left so far under ``results/``; None without either.
+def load_results(reports: Path, notebooks: Iterable[str]) -> pd.DataFrame | None:
+    """``results.csv`` of a report, else what `notebooks` have left so far under ``results/``; None without either.
 
     Raises
     ------
@@ -28,22 +23,16 @@ def load_results(reports: Path) -> pd.DataFrame | None:
     """
     import pandas as pd
 
-    overall = reports / "results.csv"
-    files = [overall] if overall.is_file() else sorted((reports / "results").glob("*.csv"))
-    tables = []
-    for file in files:
-        table = pd.read_csv(file, dtype={"corpus_version": str}, keep_default_na=True)
-        missing = [c for c in [*SYSTEM, "metric", "value", "ci_low", "ci_high"] if c not in table.columns]
-        if missing:
-            raise study.UserError(
-                f"{file}: column '{missing[0]}' is missing; delete the file and run its notebook again"
-            )
-        tables.append(table)
+    from ser_utils import evaluation
+
+    files = [reports / "results.csv"]
+    if not files[0].is_file():
+        files = [reports / "results" / f"{name}.csv" for name in sorted(notebooks)]
+    tables = [evaluation.load_results(file) for file in files if file.is_file()]
     if not tables:
         return None
-    results = pd.concat(tables, ignore_index=True)
-    results[SYSTEM] = results[SYSTEM].fillna("").astype(str)
-    return results.drop_duplicates([*SYSTEM, "metric"], keep="last")
+    # every notebook leaves the floors
+    return pd.concat(tables, ignore_index=True).drop_duplicates([*evaluation.SYSTEM, "metric"], keep="last")
 
 
 def blocks(results: pd.DataFrame, *, splits: dict[str, str]) -> list[dict[str, Any]]:
@@ -61,25 +50,29 @@ def blocks(results: pd.DataFrame, *, splits: dict[str, str]) -> list[dict[str, A
     list of dict with ``corpus, corpus_version, split``, ``systems`` (best first, floors last), ``more`` (how many are
     not shown), ``best`` and ``chance``
     """
-    clean = results[results["condition"] == "clean"]
+    from ser_utils import evaluation
+
+    rows = dict(list(results[results["condition"] == "clean"].groupby(evaluation.SYSTEM)))
+    board = evaluation.headline(results).assign(condition="clean")
     found = []
-    for key, task in clean.groupby(TASK, sort=False):
+    for key, task in board.groupby(evaluation.TASK, sort=False):
         wanted = splits.get(key[0])
-        if wanted in set(clean.loc[clean["corpus"] == key[0], "split"]) and key[2] != wanted:
+        if wanted in set(board.loc[board["corpus"] == key[0], "split"]) and key[2] != wanted:
             continue
-        systems = sorted((_system(rows) for _, rows in task.groupby(SYSTEM, sort=False)), key=_rank)
-        scored = [system for system in systems if not system["floor"] and "UAR" in system["metrics"]]
-        shown = [*[s for s in systems if not s["floor"]][:N_SYSTEMS], *[s for s in systems if s["floor"]]]
-        chance = [s["metrics"]["UAR"]["value"] for s in systems if s["model"] == "chance" and "UAR" in s["metrics"]]
+        names = task[evaluation.SYSTEM].itertuples(index=False, name=None)
+        systems = [_system(rows[name], floor=name[3] in evaluation.BASELINES) for name in names]
+        models = [system for system in systems if not system["floor"]]
+        shown = [*models[:N_SYSTEMS], *(system for system in systems if system["floor"])]
+        chance = [system["metrics"]["UAR"]["value"] for system in systems if system["model"] == "chance"]
         found.append(
-            dict(zip(TASK, key, strict=True))
+            dict(zip(evaluation.TASK, key, strict=True))
             | {"systems": shown, "more": len(systems) - len(shown)}
-            | {"best": scored[0] if scored else None, "chance": chance[0] if chance else None}
+            | {"best": models[0] if models else None, "chance": chance[0] if chance else None}
         )
     return found
 
 
-def _system(rows: pd.DataFrame) -> dict[str, Any]:
+def _system(rows: pd.DataFrame, *, floor: bool) -> dict[str, Any]:
     first = rows.iloc[0]
     how = [word for word in (first["features"], first["train_regime"]) if word not in {"", "none"}]
     metrics = {
@@ -88,15 +81,11 @@ def _system(rows: pd.DataFrame) -> dict[str, Any]:
     return {
         "model": first["model"],
         "how": " · ".join(how),
-        "floor": first["model"] in FLOORS,
+        "floor": floor,
         "metrics": metrics,
         "recalls": {name.removeprefix(RECALL): m for name, m in metrics.items() if name.startswith(RECALL)},
         **{name: first.get(name) for name in ("n_clips", "n_speakers", "n_seeds")},
     }
-
-
-def _rank(system: dict[str, Any]) -> tuple[bool, float]:
-    return system["floor"], -system["metrics"].get("UAR", {"value": 0.0})["value"]
 
 
 def interval_svg(value: float, low: float, high: float, *, chance: float | None = None) -> str:

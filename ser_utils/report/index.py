@@ -43,9 +43,10 @@ def render_index(profile: str) -> Path:
         For an unknown profile, or a record or results table that cannot be read.
     """
     places = study.paths(profile)
-    records = load_records(places.records)
+    planned = study.load_profile(profile)["notebooks"]
+    records = {name: record for name, record in load_records(places.records).items() if name in planned}
     run = run_record(profile, records)
-    results = headline.load_results(places.reports)
+    results = headline.load_results(places.reports, planned)
     registry = _registry()
     corpora = [
         _corpus(name, _title(name, registry), facts, registry.get(name))
@@ -129,10 +130,11 @@ def readable(bibtex: str) -> str:
     """
     pairs = re.findall(r'(\w+)\s*=\s*(?:\{((?:[^{}]|\{[^{}]*\})*)\}|"([^"]*)"|(\w+))', bibtex)
     fields = {name.lower(): " ".join(re.sub(r"[{}]", "", a or b or c).split()) for name, a, b, c in pairs}
-    if not {"title", "author"} <= set(fields):
+    if "title" not in fields:
         return " ".join(bibtex.split())
     venue = fields.get("journal") or fields.get("booktitle") or fields.get("howpublished") or fields.get("publisher")
-    parts = [f"{fields['author']} ({fields.get('year', 'n.d.')})", fields["title"], venue]
+    author = f"{fields['author']} ({fields.get('year', 'n.d.')})" if "author" in fields else None
+    parts = [author, fields["title"], venue]
     parts += [f"doi:{fields['doi']}" if "doi" in fields else fields.get("url")]
     return ". ".join(part for part in parts if part)
 

@@ -50,7 +50,7 @@ def publish(profile: str) -> list[Path]:
 
 
 def renewed(readme: str) -> str:
-    """`readme` with a table from ``reports/published/<profile>.csv`` between each pair of ``results:<profile>`` markers."""
+    """`readme` with the table of ``reports/published/<profile>.csv`` between each pair of its markers."""
 
     def block(match: re.Match[str]) -> str:
         file = FOLDER / f"{match['profile']}.csv"
