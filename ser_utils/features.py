@@ -62,6 +62,11 @@ class FrameSpec:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise study.UserError(f"features '{self.kind}' are unknown; use one of {', '.join(KINDS)}")
+        for name in ("n_fft", "hop_length", "n_mels", "n_mfcc", "max_s"):
+            if getattr(self, name) <= 0:
+                raise study.UserError(f"{name} {getattr(self, name)} must be above 0")
+        if self.trim_db < 0:
+            raise study.UserError(f"trim_db {self.trim_db} must be 0 or more")
         if self.clip_mean not in CLIP_MEANS:
             raise study.UserError(f"clip_mean '{self.clip_mean}' is unknown; use one of {', '.join(CLIP_MEANS)}")
         if not 0 < self.fmin < self.fmax <= self.sr / 2:
@@ -217,7 +222,12 @@ def extract(manifest: pd.DataFrame, root: Path, spec: FrameSpec, *, cache: Path)
         When a file differs from the manifest, or cannot be decoded.
     """
     content = hashlib.sha256("".join(manifest["clip_id"] + manifest["sha256"]).encode()).hexdigest()
-    key = {"spec": asdict(spec), "code": study.code_version("features"), "clips": content}
+    key = {
+        "spec": asdict(spec),
+        "code": study.code_version("features"),
+        "versions": study.versions("librosa", "numpy", "soundfile", "soxr"),
+        "clips": content,
+    }
     work = functools.partial(_clip_frames, root=root, spec=spec)
     corpus = manifest["corpus"].iloc[0]
 

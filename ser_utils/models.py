@@ -11,6 +11,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from ser_utils import study
+
+STRIDES = {1: (1, 1), 2: (2, 1), 4: (2, 2), 8: (2, 2, 2)}  # frames per LSTM step: stride of each convolution
+
 
 @keras.saving.register_keras_serializable("ser_utils")
 class MaskedConv(layers.Layer):
@@ -99,7 +103,7 @@ def bilstm_attention(
     depth: int = 1,
     dropout: float = 0.4,
 ) -> keras.Model:
-    """Bidirectional LSTM with attention pooling (Mirsamadi et al. 2017, doi:10.1109/ICASSP.2017.7952552), after two
+    """Bidirectional LSTM with attention pooling (Mirsamadi et al. 2017, doi:10.1109/ICASSP.2017.7952552), after
     convolutions that shorten the sequence.
 
     Parameters
@@ -122,16 +126,24 @@ def bilstm_attention(
     keras.Model
         Not compiled.
 
+    Raises
+    ------
+    study.UserError
+        For a stride or a dropout that cannot be.
+
     Examples
     --------
     >>> bilstm_attention(64, 7).output_shape
     (None, 7)
     """
+    if stride not in STRIDES:
+        raise study.UserError(f"stride {stride} is unknown; use one of {', '.join(map(str, STRIDES))}")
+    if not 0 <= dropout < 1:
+        raise study.UserError(f"dropout {dropout} must be at least 0 and below 1")
     frames = keras.Input((None, n_columns), name="frames")
     mask = keras.Input((None,), name="mask")
-    strides = {1: (1, 1), 2: (2, 1), 4: (2, 2), 8: (2, 2, 2)}[stride]
     x, m = frames, mask
-    for i, step in enumerate(strides):
+    for i, step in enumerate(STRIDES[stride]):
         x, m = MaskedConv(filters, 5, step, name=f"conv_{i}")((x, m))
     x = layers.Dropout(dropout / 2)(x)
     for i in range(depth):

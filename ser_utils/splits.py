@@ -77,6 +77,10 @@ def make_folds(
     speakers = manifest.groupby("speaker")["gender"].first()
     if split not in SPLITS:
         raise study.UserError(f"split '{split}' is unknown; use one of {', '.join(SPLITS)}")
+    if not 0 < validation_share < 1 or n_groups < 2:
+        raise study.UserError(
+            f"validation_share {validation_share} must lie between 0 and 1, n_groups {n_groups} must be 2 or more"
+        )
     if len(speakers) < 3:
         raise study.UserError(
             f"split '{split}' needs 3 speakers or more, this corpus has {len(speakers)}: "
@@ -107,7 +111,12 @@ def _fold(
     rng = np.random.default_rng([seed, index])
     order = [rng.permutation(members.index.to_numpy(dtype=str)) for _, members in rest.groupby(rest)]
     dealt = [speaker for turn in range(len(rest)) for group in order for speaker in group[turn : turn + 1]]
-    validation = dealt[: max(1, round(share * len(rest)))]
+    validation = dealt[: min(max(1, round(share * len(rest))), len(rest) - 1)]
+    if not validation:
+        raise study.UserError(
+            f"fold {index + 1} leaves {len(rest)} speakers beside the test speakers, but it takes 2: "
+            "one to validate on, one to train on; use more groups or another split"
+        )
     who = manifest["speaker"]
     pick = [manifest.loc[who.isin(names), "clip_id"].to_numpy(dtype=str) for names in (validation, list(test))]
     train = manifest.loc[~who.isin([*validation, *test]), "clip_id"].to_numpy(dtype=str)
@@ -117,9 +126,10 @@ def _fold(
 def check_leaks(
     fold: Fold, manifest: pd.DataFrame, *, fitted: Mapping[str, Collection[str]], allow: Collection[str] = ()
 ) -> None:
-    """Raise when anything of the test clips is known in training or validation.
+    """Raise when anything of the test clips is known in training or validation, or of validation in training.
 
-    Training calls this itself, before the first step; only the leakage ladder switches parts of it off, by name.
+    Training calls this itself, before it looks for a finished fold; only the leakage ladder switches parts of it off,
+    by name.
 
     Parameters
     ----------
@@ -135,24 +145,26 @@ def check_leaks(
     ------
     LeakError
         Naming the kind of leak and an example.
+    study.UserError
+        When `allow` holds an unknown kind.
     """
     unknown = set(allow) - set(LEAKS)
     if unknown:
         raise study.UserError(f"leak '{min(unknown)}' is unknown; use one of {', '.join(LEAKS)}")
     rows = manifest.set_index("clip_id")
-    test = rows.loc[fold.test]
-    seen = rows.loc[np.concatenate([fold.train, fold.validation])]
-    pairs = {
-        "clip": [("training or validation", set(seen.index), set(test.index))],
-        "speaker": [("training or validation", set(seen["speaker"]), set(test["speaker"]))],
-        "content": [("training or validation", set(seen["sha256"]), set(test["sha256"]))],
-        "fitted": [(f"what {name} was fitted on", set(ids), set(test.index)) for name, ids in fitted.items()],
-    }
-    pairs["clip"].append(("training", set(fold.train), set(fold.validation)))
-    for kind in [kind for kind in LEAKS if kind not in allow]:
-        for where, known, hidden in pairs[kind]:
-            if known & hidden:
-                raise LeakError(
-                    f"fold {fold.index}: {len(known & hidden)} {kind} of held-out data in {where}, "
-                    f"for example {min(known & hidden)}"
-                )
+    parts = {name: rows.loc[getattr(fold, name)] for name in ("train", "validation", "test")}
+    for hidden, known in (("test", "train"), ("test", "validation"), ("validation", "train")):
+        for kind, column in (("clip", None), ("speaker", "speaker"), ("content", "sha256")):
+            if kind not in allow:
+                values = [set(parts[part][column] if column else parts[part].index) for part in (hidden, known)]
+                _raise_if_shared(fold, kind, *values, where=f"{hidden} clips are known in {known}")
+    if "fitted" not in allow:
+        held_out = set(fold.test) | set(fold.validation)
+        for name, ids in fitted.items():
+            _raise_if_shared(fold, "fitted", held_out, set(ids), where=f"{name} was fitted on held-out clips")
+
+
+def _raise_if_shared(fold: Fold, kind: str, hidden: set[str], known: set[str], *, where: str) -> None:
+    shared = hidden & known
+    if shared:
+        raise LeakError(f"fold {fold.index}, leak '{kind}': {where}, {len(shared)} times, for example {min(shared)}")

@@ -199,7 +199,18 @@ def environment(*packages: str) -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": f"{cpu_name()}, {os.cpu_count()} cores",
     }
-    return card | {name: _version(name) for name in packages}
+    return card | versions(*packages)
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Installed versions; ``not installed`` where a package is absent.
+
+    Examples
+    --------
+    >>> versions("no-such-package")
+    {'no-such-package': 'not installed'}
+    """
+    return {name: _version(name) for name in packages}
 
 
 def _version(package: str) -> str:

@@ -60,11 +60,19 @@ class Recipe:
     n_bands: int = 0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0:
-            raise study.UserError(
-                f"epochs {self.epochs} and batch_size {self.batch_size} must be 1 or more, "
-                f"learning_rate {self.learning_rate} above 0"
-            )
+        limits = {
+            "1 or more": (("epochs", "patience", "batch_size"), lambda value: value >= 1),
+            "above 0": (("learning_rate",), lambda value: value > 0),
+            "0 or more": (("weight_decay", "mixup", "n_bands"), lambda value: value >= 0),
+            "at least 0 and below 1": (
+                ("label_smoothing", "time_mask", "column_mask", "speed", "warp"),
+                lambda value: 0 <= value < 1,
+            ),
+        }
+        for words, (names, fits) in limits.items():
+            for name in names:
+                if not fits(getattr(self, name)):
+                    raise study.UserError(f"{name} {getattr(self, name)} must be {words}; change it in the profile")
 
 
 @dataclass(frozen=True)
@@ -256,6 +264,20 @@ class Experiment:
     allow_leaks: tuple[str, ...] = ()
 
 
+def fit_normaliser(fold: Fold, experiment: Experiment) -> Normaliser:
+    """Normaliser of the training clips, once the leak gate has let the fold pass.
+
+    Raises
+    ------
+    splits.LeakError
+        When something of the held-out clips is known in training.
+    """
+    normaliser = Normaliser.fit(experiment.frames, fold.train)
+    fitted = {"normaliser": normaliser.clip_ids}
+    splits.check_leaks(fold, experiment.manifest, fitted=fitted, allow=experiment.allow_leaks)
+    return normaliser
+
+
 def fit_fold(fold: Fold, seed: int, experiment: Experiment) -> FoldResult:
     """Train on one fold and predict its test clips.
 
@@ -267,10 +289,7 @@ def fit_fold(fold: Fold, seed: int, experiment: Experiment) -> FoldResult:
     start = time.monotonic()
     keras.backend.clear_session()
     study.seed_everything(seed * 1000 + fold.index)
-    normaliser = Normaliser.fit(experiment.frames, fold.train)
-    splits.check_leaks(
-        fold, experiment.manifest, fitted={"normaliser": normaliser.clip_ids}, allow=experiment.allow_leaks
-    )
+    normaliser = fit_normaliser(fold, experiment)
     rng = np.random.default_rng([seed, fold.index])
     train, validation, test = (
         _batches(experiment, normaliser, ids, rng if ids is fold.train else None)
@@ -354,6 +373,10 @@ def cross_validate(
     list of FoldResult
         Seed by seed, fold by fold; the nets stay on disk.
     """
+    if not seeds:
+        raise study.UserError("n_seeds 0 leaves nothing to train; use 1 or more")
+    for fold in folds:  # also those that the cache will answer for
+        fit_normaliser(fold, experiment)
     content = _content(experiment)
     work = functools.partial(_cached_fold, experiment=experiment, content=content, cache=cache)
     cells = [(fold, seed) for seed in seeds for fold in folds]
@@ -363,7 +386,8 @@ def cross_validate(
 def _content(experiment: Experiment) -> str:
     data = hashlib.sha256(np.ascontiguousarray(experiment.frames.x).tobytes())
     data.update(experiment.frames.n_frames.tobytes())
-    data.update("".join(experiment.manifest["clip_id"] + experiment.manifest["emotion"]).encode())
+    for column in ("clip_id", "emotion", "speaker", "sha256"):
+        data.update("\n".join(experiment.manifest[column]).encode())
     return data.hexdigest()
 
 
@@ -380,7 +404,8 @@ def _cached_fold(cell: tuple[Fold, int], *, experiment: Experiment, content: str
         "labels": experiment.labels,
         "allow_leaks": experiment.allow_leaks,
         "code": study.code_version("training"),
-        "backend": [keras.backend.backend(), *study.environment("keras", "tensorflow", "numpy").values()][-3:],
+        "backend": keras.backend.backend(),
+        "versions": study.versions("keras", "tensorflow", "jax", "numpy"),
     }
     return study.cached(cache, key, lambda: fit_fold(fold, seed, experiment), save=_save, load=_load)
 
@@ -403,7 +428,7 @@ def _load(folder: Path) -> FoldResult:
 
 def load_model(result: FoldResult) -> keras.Model:
     """Net of a fold, from its artefact; nothing but weights and a known architecture is read."""
-    return keras.saving.load_model(result.folder / "model.keras", compile=False)
+    return keras.saving.load_model(result.folder / "model.keras", compile=False, safe_mode=True)
 
 
 def predictions_table(results: Sequence[FoldResult], **constants: Any) -> pd.DataFrame:
