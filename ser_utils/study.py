@@ -422,7 +422,8 @@ def code_version(*modules: str) -> str:
     """
     files = sorted(imported_files(*modules) - {PACKAGE / "study.py", PACKAGE / "__init__.py"})
     trees = {file.relative_to(PACKAGE).as_posix(): _bare(file.read_text(encoding="utf-8")) for file in files}
-    return digest(trees | {"seed": _bare(inspect.getsource(seed_everything))}, length=12)
+    seeding = "".join(inspect.getsource(function) for function in (seed_everything, _pin_threads))
+    return digest(trees | {"seed": _bare(seeding)}, length=12)
 
 
 def imported_files(*modules: str) -> set[Path]:
