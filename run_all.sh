@@ -165,7 +165,7 @@ install_problem() {
     fi
 }
 
-pip_index() { "$VENV/bin/python" -m pip config get global.index-url 2>/dev/null || echo "${PIP_INDEX_URL:-https://pypi.org/simple}"; }
+pip_index() { "$VENV/bin/python" -m pip config get global.index-url 2>/dev/null || echo "${PIP_INDEX_URL:-the default index of pip}"; }
 
 profiles() { (cd "$ROOT/config" && echo *.yaml) | sed 's/\.yaml//g'; }
 
