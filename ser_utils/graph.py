@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ser_utils import parameters, study
-from ser_utils.report.record import load_records
+from ser_utils.report.record import load_records, load_waiting, save_waiting
 from ser_utils.voice import OK, Voice, shown, summary
 
 # what a notebook leaves under reports/<profile> besides its page, its executed copy and its record
@@ -148,6 +148,7 @@ def run(
         if dry_run:
             print("nothing to do" if not voice.begun else "dry run: nothing was run", file=sys.stderr)
             return code
+        _keep_waiting(profile, names, targets, voice)
         summary(profile, names, targets, voice)
         print(f"report: {shown(_render(profile))}", file=sys.stderr)
     return code
@@ -251,6 +252,22 @@ def _snakemake(profile: str, targets: list[str], voice: Voice, *, dry_run: bool,
                 f"{error.filename or study.output_root()}: {error.strerror}; mend it, then run again"
             ) from error
     return 0
+
+
+def _keep_waiting(profile: str, names: list[str], targets: list[str], voice: Voice) -> None:
+    """Note which notebooks did not run since what they need failed; a notebook that ran or is current waits no more."""
+    reports = study.paths(profile).reports
+    before = load_waiting(reports)
+    stuck = voice.planned - voice.begun
+    waiting = {
+        n: c for n, c in before.items() if n in names and n not in voice.begun and (n in stuck or n not in targets)
+    }
+    for name in stuck & set(names) if not voice.interrupted else ():
+        failed = [other for other in ("manifest", *upstream(name, names)) if other in voice.failed]
+        waiting |= {name: failed} if failed else {}
+    if waiting != before:
+        save_waiting(reports, waiting)
+        (reports / "index.html").unlink(missing_ok=True)
 
 
 def _render(profile: str) -> Path:

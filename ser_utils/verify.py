@@ -10,8 +10,6 @@ from typing import Any
 
 from ser_utils import evaluation, study
 
-STATES = {"failed": "its last run failed", "old": "older than what it reads, which failed"}
-
 
 def problems(profile: str) -> list[str]:
     """What does not agree in the report of a profile, one sentence each; empty when everything checks.
@@ -24,16 +22,20 @@ def problems(profile: str) -> list[str]:
     where = study.paths(profile)
     file = where.reports / "run.json"
     try:
-        notebooks = json.loads(file.read_text(encoding="utf-8"))["notebooks"]
+        run = json.loads(file.read_text(encoding="utf-8"))
+        notebooks, waiting = run["notebooks"], run.get("waiting", {})
     except (OSError, ValueError, KeyError) as error:
         raise study.UserError(f"{file}: no run record to compare with; run ./run_all.sh {profile} first") from error
     found = [problem for name, record in notebooks.items() for problem in _notebook(name, record, where)]
+    found += [f"{name}: did not run, since {' and '.join(failed)} failed" for name, failed in waiting.items()]
+    if "09_evaluation" in waiting:
+        return found  # its results are older than the predictions
     settings = notebooks.get("09_evaluation", {}).get("parameters") or {}
     return found + _scores(profile, where.reports / "results.csv", settings)
 
 
 def _notebook(name: str, record: dict[str, Any], where: study.Paths) -> list[str]:
-    found = [] if record["status"] == "ok" else [f"{name}: {STATES[record['status']]}"]
+    found = [] if record["status"] == "ok" else [f"{name}: its last run failed"]
     if not (where.reports / f"{name}.html").is_file():
         found.append(f"{where.reports / name}.html: missing")
     for output, recorded in record["outputs"].items():

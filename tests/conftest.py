@@ -51,7 +51,7 @@ LSTM = [
 ]
 EVALUATION = [
     "from ser_utils import evaluation, study",
-    "results = evaluation.results_table(evaluation.load_predictions(profile))\n"
+    "results = evaluation.results_table(evaluation.load_predictions(profile), n_resamples=resamples)\n"
     "evaluation.save_results(results, study.paths(profile).reports / 'results.csv')",
 ]
 
@@ -124,7 +124,7 @@ def make_project(root: Path) -> Project:
     project = Project(root)
     project.write("01_eda", EDA, "rows: int = 5  # rows to show\n")
     project.write("04_lstm", LSTM, "epochs: int = 1  # passes over the data\n")
-    project.write("09_evaluation", EVALUATION)
+    project.write("09_evaluation", EVALUATION, "resamples: int = 200  # draws per interval\n")
     project.configure(eda={}, lstm={"epochs": 3}, evaluation={})
     return project
 

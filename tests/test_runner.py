@@ -12,6 +12,7 @@ import pytest
 from conftest import LSTM, make_project
 
 from ser_utils import graph, parameters, runner, study, voice
+from ser_utils.report import record
 
 # --- parameters -------------------------------------------------------------------------------------------------
 
@@ -173,13 +174,58 @@ def test_a_failed_notebook_keeps_its_page_and_stops_what_needs_it(project):
     assert "so far" in page
     assert "clip a.wav is empty" in page
     assert (reports / "notebooks" / "04_lstm.ipynb").is_file()
-    assert (reports / "index.html").is_file()
+    assert "not run: 04_lstm failed" in (reports / "index.html").read_text(encoding="utf-8")
 
     planned = project.run("run", "--profile", "toy", "--dry-run")
     assert "04_lstm would run: its last run failed" in planned.stderr
     project.write("04_lstm", LSTM, "epochs: int = 1  # passes\n")
     mended = project.run("run", "--profile", "toy")
     assert (mended.returncode, list(_ran(mended.stderr))) == (0, ["04_lstm", "09_evaluation"]), mended.stderr
+    assert "not run: " not in (reports / "index.html").read_text(encoding="utf-8")
+    assert "Not current" not in (reports / "09_evaluation.html").read_text(encoding="utf-8")
+
+    project.write("04_lstm", cells, "epochs: int = 1  # passes\n")
+    project.run("run", "--profile", "toy")
+    index = (reports / "index.html").read_text(encoding="utf-8")
+    assert "not run: 04_lstm failed" in index
+    assert "These scores come from an earlier run" in index
+    assert "04_lstm failed in the last run" in (reports / "09_evaluation.html").read_text(encoding="utf-8")
+    verified = project.run("verify", "--profile", "toy")
+    assert "09_evaluation: did not run, since 04_lstm failed" in verified.stderr
+
+
+def test_a_notebook_waits_until_it_ran_or_is_current(monkeypatch, tmp_path):
+    monkeypatch.setenv("SER_OUT", str(tmp_path))
+    names = ["01_eda", "04_lstm", "09_evaluation"]
+    reports = study.paths("demo").reports
+
+    def after(targets, *, planned=(), begun=(), failed=()):
+        said = voice.Voice("demo", {}, dry_run=False)
+        said.planned, said.begun, said.failed = set(planned), set(begun), dict.fromkeys(failed, "")
+        graph._keep_waiting("demo", names, targets, said)
+        return record.load_waiting(reports)
+
+    stuck = {"09_evaluation": ["04_lstm"]}
+    assert after(names, planned=names, begun=names[:2], failed=names[:2]) == stuck
+    assert after(["01_eda"], planned=["01_eda"], begun=["01_eda"]) == stuck
+    assert after(names) == {}
+    assert after(names, planned=["manifest", *names], begun=["manifest"], failed=["manifest"]) == {
+        name: ["manifest"] for name in names
+    }
+    assert after(names, planned=names, begun=names) == {}
+
+
+def test_the_evaluation_reads_every_listed_notebook_that_leaves_predictions(monkeypatch):
+    leaves = {
+        "02_features": ["predictions/02_features.parquet"],
+        "03_x": ["t.csv"],
+        "10_y": ["predictions/10_y.parquet"],
+    }
+    monkeypatch.setattr(graph, "LEAVES", graph.LEAVES | leaves)
+    names = ["02_features", "03_x", "04_lstm", "09_evaluation", "10_y"]
+    assert graph.upstream("09_evaluation", names) == ["02_features", "04_lstm"]
+    assert graph.upstream("09_evaluation", names[1:]) == ["04_lstm"]
+    assert graph.upstream("04_lstm", names) == []
 
 
 @pytest.mark.parametrize(

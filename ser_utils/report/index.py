@@ -12,8 +12,8 @@ from typing import Any
 from ser_utils import study
 from ser_utils.report import headline
 from ser_utils.report.figures import described, figure_html
-from ser_utils.report.pages import NOTEBOOKS, number_captions, page_title, templates, tie_pages
-from ser_utils.report.record import load_records, run_record
+from ser_utils.report.pages import NOTEBOOKS, mark_old, number_captions, page_title, templates, tie_pages
+from ser_utils.report.record import load_records, load_waiting, run_record
 
 N_FIGURES = 6
 SECTIONS = (
@@ -59,6 +59,7 @@ def render_index(profile: str) -> Path:
         "blocks": [] if results is None else headline.blocks(results, splits=splits),
         "n_results": 0 if results is None else len(results),
         "complete": (places.reports / "results.csv").is_file(),
+        "old_scores": _old_scores(places, records, run["waiting"]),
         "corpora": corpora,
         "absent": [_title(name, registry) for name in run["manifest"]["absent"]],
         "names": {name: _title(name, registry) for name in set(registry) | set(run["manifest"]["corpora"])},
@@ -72,7 +73,7 @@ def render_index(profile: str) -> Path:
     index = places.reports / "index.html"
     with study.atomic(index) as temporary:
         temporary.write_text(_page(context, places.reports), encoding="utf-8")
-    _tie_all(places.reports)
+    _tie_all(places.reports, run["waiting"])
     return index
 
 
@@ -89,16 +90,26 @@ def _existing(reports: Path) -> set[str]:
     return {page.stem for page in reports.glob("[0-9][0-9]_*.html")}
 
 
-def _tie_all(reports: Path) -> None:
+def _tie_all(reports: Path, waiting: Mapping[str, list[str]]) -> None:
     for page in reports.glob("[0-9][0-9]_*.html"):
         text = page.read_text(encoding="utf-8")
-        tied = tie_pages(text, _existing(reports))
+        tied = mark_old(tie_pages(text, _existing(reports)), waiting.get(page.stem, []))
         if tied != text:
             made = page.stat()
             with study.atomic(page) as temporary:
                 temporary.write_text(tied, encoding="utf-8")
-                # a link is not a new result: the page keeps its age, so that nothing reruns because of it
+                # a link or a banner is not a new result: the page keeps its age, so that nothing reruns because of it
                 os.utime(temporary, ns=(made.st_atime_ns, made.st_mtime_ns))
+
+
+def _old_scores(
+    places: study.Paths, records: Mapping[str, Mapping[str, Any]], waiting: Mapping[str, list[str]]
+) -> bool:
+    """Whether the overall results come from an earlier run than the evaluation's last one."""
+    file = places.reports / "results.csv"
+    written = (records.get("09_evaluation") or {}).get("outputs") or {}
+    new = file.relative_to(study.output_root()).as_posix() in written and "09_evaluation" not in waiting
+    return file.is_file() and not new
 
 
 def _registry() -> Mapping[str, Any]:
@@ -162,20 +173,21 @@ def _gallery(png: Path) -> dict[str, str]:
 
 
 def page_rows(profile: str, records: Mapping[str, Mapping[str, Any]], reports: Path) -> list[dict[str, Any]]:
-    """State of each page: ``ok``, ``failed`` or ``none``, with words that say why there is none."""
-    planned = study.load_profile(profile)["notebooks"]
+    """State of each page: ``ok``, ``failed``, ``waiting`` or ``none``, with words that say why there is none."""
+    planned, waiting = study.load_profile(profile)["notebooks"], load_waiting(reports)
     rows = []
     for name in [*NOTEBOOKS, *(n for n in records if n not in NOTEBOOKS)]:
         record = records.get(name) or {}
+        status = {"ok": "ok", "failed": "failed"}.get(str(record.get("status")), "none")
         rows.append(
             {
                 "name": name,
                 "title": page_title(name),
                 "question": NOTEBOOKS.get(name, ("", ""))[1],
                 "exists": (reports / f"{name}.html").is_file(),
-                "status": {"ok": "ok", "failed": "failed"}.get(str(record.get("status")), "none"),
-                "word": _word(name, record, planned),
-                "error": record.get("error"),
+                "status": "waiting" if name in waiting else status,
+                "word": _word(name, record, planned, waiting.get(name, [])),
+                "error": None if name in waiting else record.get("error"),
                 "wall_s": record.get("wall_s"),
                 "peak_rss_mb": record.get("peak_rss_mb"),
                 "run_id": record.get("run_id"),
@@ -184,7 +196,9 @@ def page_rows(profile: str, records: Mapping[str, Mapping[str, Any]], reports: P
     return rows
 
 
-def _word(name: str, record: Mapping[str, Any], planned: Mapping[str, Any]) -> str:
+def _word(name: str, record: Mapping[str, Any], planned: Mapping[str, Any], failed: list[str]) -> str:
+    if failed:
+        return f"not run: {' and '.join(failed)} failed"
     if record:
         return "✓ ran" if record.get("status") == "ok" else "✗ failed"
     if not (study.ROOT / "notebooks" / f"{name}.ipynb").is_file():

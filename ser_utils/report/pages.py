@@ -113,6 +113,14 @@ def tie_pages(text: str, existing: Iterable[str]) -> str:
     return re.sub(r'data-page="([^"#]+)(#[^"]*)?" href="[^"]*"', tied, text)
 
 
+def mark_old(text: str, failed: Iterable[str]) -> str:
+    """Say on a page that it is older than its report since what it reads `failed`; nothing where nothing failed."""
+    names = " and ".join(failed)
+    words = f"{names} failed in the last run, so this notebook did not run: the page shows an earlier run."
+    banner = f'<div class="banner bad"><p><strong>Not current.</strong> {words}</p></div>' if names else ""
+    return re.sub(r"(<!-- old -->).*?(<!-- /old -->)", rf"\g<1>{banner}\g<2>", text, flags=re.DOTALL)
+
+
 def _neighbour(name: str | None) -> dict[str, str] | None:
     return {"name": name, "title": page_title(name)} if name else None
 

@@ -29,6 +29,22 @@ def load_records(folder: Path) -> dict[str, dict[str, Any]]:
     return dict(sorted(records.items(), key=lambda item: item[1].get("started") or ""))
 
 
+def load_waiting(reports: Path) -> dict[str, list[str]]:
+    """Notebooks that did not run since what they need failed, each with what failed: ``waiting.json`` of a report."""
+    file = reports / "waiting.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def save_waiting(reports: Path, waiting: Mapping[str, list[str]]) -> None:
+    """Write ``waiting.json``, or remove it when nothing waits."""
+    file = reports / "waiting.json"
+    if not waiting:
+        file.unlink(missing_ok=True)
+        return
+    with study.atomic(file) as temporary:
+        temporary.write_text(json.dumps(waiting, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def run_record(profile: str, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Everything needed to say how a report's numbers were made; see :func:`load_records`.
 
@@ -56,6 +72,7 @@ def run_record(profile: str, records: Mapping[str, Mapping[str, Any]]) -> dict[s
         "environment": environment,
         "manifest": manifest_record(profile),
         "notebooks": {name: {k: record.get(k) for k in KEPT} for name, record in sorted(records.items())},
+        "waiting": load_waiting(study.paths(profile).reports),
     }
 
 
