@@ -68,7 +68,7 @@ def settings(profile: str, *, without: tuple[str, ...] = ()) -> list[str]:
 
 def values(profile: str, name: str) -> list[str]:
     """Lines ``parameter = value`` that a profile gives to a notebook."""
-    return [_line(key, value) for key, value in (study.load_profile(profile)["notebooks"][name] or {}).items()]
+    return [_line(key, value) for key, value in study.load_profile(profile)["notebooks"][name].items()]
 
 
 def raw_files(profile: str) -> list[str]:
@@ -82,17 +82,7 @@ def raw_files(profile: str) -> list[str]:
     found = study.load_profile(profile)
     data = study.paths(profile).data
     names = [*found["corpora"], *([found["noise"]] if found["noise"] else [])]
-    return [_line(f"files of {name}", _fingerprint(data / name)) for name in names if (data / name).is_dir()]
-
-
-def _fingerprint(folder: Path) -> str:
-    number = size = newest = 0
-    for parent, _, names in os.walk(folder, followlinks=True):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):  # a dangling link: reading the corpus reports it
-                stat = os.stat(os.path.join(parent, name))
-                number, size, newest = number + 1, size + stat.st_size, max(newest, stat.st_mtime_ns)
-    return f"{number} files, {size} bytes, newest {newest // 10**9}"
+    return [_line(f"files of {name}", study.fingerprint(data / name)) for name in names if (data / name).is_dir()]
 
 
 def _line(key: str, value: Any) -> str:

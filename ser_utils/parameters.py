@@ -160,9 +160,7 @@ def check(name: str, profile: str) -> dict[str, Any]:
     if not notebook.is_file():
         known = sorted(file.stem for file in notebook.parent.glob("[0-9]*.ipynb"))
         raise UserError(f"{place}: notebooks/{name}.ipynb does not exist{nearest(name, known)}")
-    section = sections.get(name) or {}
-    if not isinstance(section, Mapping):
-        raise UserError(f"{place} is {section!r}; write 'parameter: value' lines below it, or {{}}")
+    section = sections.get(name, {})
     known = declared(notebook)
     for key, value in section.items():
         _check_value(key, value, known, place=place, notebook=notebook)

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -38,8 +39,20 @@ PROFILE_DEFAULTS = {
     "embed_audio": False,  # players of real voices in rendered pages
     "exclude": {},  # corpus → path → reason
     "max_clips_per_speaker_emotion": 0,  # 0: all
-    "seed": 0,
     "notebooks": {},  # notebook → parameters
+}
+_FORMS = {  # setting and what it holds → type, what to write instead of something else
+    "title": (str, "a text, in quotes where it looks like a number"),
+    "corpora": (list, "a list of corpora, such as [ravdess, emodb]"),
+    "corpora.*": (str, "the name of a corpus, such as ravdess"),
+    "noise": (str, "the name of a noise corpus, such as esc50, or null"),
+    "embed_audio": (bool, "true or false"),
+    "exclude": (dict, "path: reason lines under the name of a corpus"),
+    "exclude.*": (dict, "path: reason lines under the name of the corpus"),
+    "exclude.*.*": (str, "the reason in words"),
+    "max_clips_per_speaker_emotion": (int, "a whole number, 0 (all clips) or more"),
+    "notebooks": (dict, "one line per notebook, such as 04_lstm: {}"),
+    "notebooks.*": (dict, "'parameter: value' lines below it, or {}"),
 }
 
 
@@ -103,12 +116,12 @@ def load_profile(name: str) -> dict[str, Any]:
 
     Returns
     -------
-    dict with ``title, corpora, noise, embed_audio, exclude, seed`` and ``notebooks`` (notebook name → parameters).
+    dict with the keys and types of :data:`PROFILE_DEFAULTS`; a setting without a value has its default.
 
     Raises
     ------
     UserError
-        For an unknown profile, a file that is not YAML, or an unknown key.
+        For an unknown profile, a file that is not YAML, an unknown key, or a value of the wrong type.
     """
     file = ROOT / "config" / f"{name}.yaml"
     if not file.is_file():
@@ -126,7 +139,27 @@ def load_profile(name: str) -> dict[str, Any]:
         )
     for key in sorted(set(profile) - set(PROFILE_DEFAULTS)):
         raise UserError(f"config/{name}.yaml: unknown key '{key}'; known keys are {', '.join(PROFILE_DEFAULTS)}")
-    return PROFILE_DEFAULTS | {"title": name} | {key: value for key, value in profile.items() if value is not None}
+    given = {key: value for key, value in profile.items() if value is not None}
+    if isinstance(given.get("notebooks"), dict):
+        given["notebooks"] = {key: {} if value is None else value for key, value in given["notebooks"].items()}
+    for key, value in given.items():
+        _check_form(f"config/{name}.yaml", key, value, form=key)
+    return PROFILE_DEFAULTS | {"title": name} | given
+
+
+def _check_form(file: str, key: str, value: Any, *, form: str) -> None:
+    """Refuse a setting, or a part of one, that is not of its type; a notebook's parameters are checked with it."""
+    if form not in _FORMS:
+        return
+    wanted, advice = _FORMS[form]
+    if type(value) is not wanted or (wanted is int and value < 0):
+        shown = textwrap.shorten(json.dumps(value, default=str, ensure_ascii=False), 60, placeholder=" …")
+        raise UserError(f"{file}: {key} is {shown}; write {advice}")
+    parts = value.items() if wanted is dict else enumerate(value, 1) if wanted is list else ()
+    for name, part in parts:
+        if wanted is dict and not isinstance(name, str):
+            raise UserError(f"{file}: {key} holds the name {name}, which YAML reads as no text; write it in quotes")
+        _check_form(file, f"{key}.{name}", part, form=f"{form}.*")
 
 
 # --- seeds and provenance ---------------------------------------------------------------------------------------
@@ -333,6 +366,28 @@ def sha256(file: Path) -> str:
     """SHA-256 of a file's bytes."""
     with open(file, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def fingerprint(folder: Path) -> str:
+    """What tells that files below `folder` were added, removed, renamed or written, without reading one.
+
+    Taken from the path, size and time of change of every file; links are followed.
+
+    Examples
+    --------
+    >>> fingerprint(PACKAGE) == fingerprint(PACKAGE)
+    True
+    """
+    facts = []
+    for parent, _, names in os.walk(folder, followlinks=True):
+        place = os.path.relpath(parent, folder)
+        for name in names:
+            try:
+                stat = os.stat(os.path.join(parent, name))
+                facts.append(f"{place}/{name} {stat.st_size} {stat.st_mtime_ns}")
+            except OSError:  # a link to nothing, or a file that may not be read: reading the corpus reports it
+                facts.append(f"{place}/{name} unreadable")
+    return f"{len(facts)} files, {digest(sorted(facts))}"
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 import time
@@ -23,6 +24,22 @@ def test_unknown_profile_names_the_known_ones():
         ("corpra: [demo]", "unknown key 'corpra'"),
         ("- demo", "holds list, not a mapping"),
         ("title: [", "not valid YAML"),
+        ("title: 2024", r"title is 2024; write a text"),
+        ("corpora: demo", r'corpora is "demo"; write a list of corpora'),
+        ("corpora: [demo, no]", r"corpora\.2 is false; write the name of a corpus"),
+        ("noise: [esc50]", r'noise is \["esc50"\]; write the name of a noise corpus'),
+        ("embed_audio: 1", r"embed_audio is 1; write true or false"),
+        ("exclude: [a.wav]", r'exclude is \["a.wav"\]; write path: reason lines'),
+        ("exclude: {ravdess: a.wav}", r'exclude\.ravdess is "a.wav"; write path: reason lines'),
+        ("exclude: {ravdess: {a.wav: 3}}", r"exclude\.ravdess\.a\.wav is 3; write the reason"),
+        ("exclude: {ravdess: {a.wav: }}", r"exclude\.ravdess\.a\.wav is null; write the reason"),
+        ("max_clips_per_speaker_emotion: -1", r"max_clips_per_speaker_emotion is -1; write a whole number"),
+        ("max_clips_per_speaker_emotion: true", r"max_clips_per_speaker_emotion is true; write a whole number"),
+        ("max_clips_per_speaker_emotion: 1.5", r"max_clips_per_speaker_emotion is 1.5; write a whole number"),
+        ("notebooks: [01_eda]", r"notebooks is \[.01_eda.\]; write one line per notebook"),
+        ("notebooks: {04_lstm: 5}", r"notebooks\.04_lstm is 5; write 'parameter: value' lines below it"),
+        ("notebooks: {4: {}}", r"notebooks holds the name 4, .*quotes"),
+        ("seed: 0", "unknown key 'seed'"),
     ],
 )
 def test_bad_profiles_are_refused(tmp_path, monkeypatch, text, message):
@@ -31,6 +48,37 @@ def test_bad_profiles_are_refused(tmp_path, monkeypatch, text, message):
     monkeypatch.setattr(study, "ROOT", tmp_path)
     with pytest.raises(study.UserError, match=message):
         study.load_profile("bad")
+
+
+def test_settings_without_a_value_have_their_default(tmp_path, monkeypatch):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "bare.yaml").write_text("corpora: [demo]\nnoise:\ntitle:\nnotebooks:\n  01_eda:\n")
+    monkeypatch.setattr(study, "ROOT", tmp_path)
+    given = {"title": "bare", "corpora": ["demo"], "notebooks": {"01_eda": {}}}
+    assert study.load_profile("bare") == study.PROFILE_DEFAULTS | given
+
+
+@pytest.mark.parametrize("name", study.profiles())
+def test_the_profiles_of_the_study_are_read(name):
+    assert set(study.load_profile(name)) == set(study.PROFILE_DEFAULTS)
+
+
+def test_a_fingerprint_sees_every_change_of_a_folder(tmp_path):
+    (tmp_path / "a").mkdir()
+    file = tmp_path / "a" / "x.wav"
+    file.write_bytes(b"1234")
+    os.utime(file, ns=(5, 5))
+    seen = [study.fingerprint(tmp_path)]
+    file.rename(file.with_name("y.wav"))
+    seen.append(study.fingerprint(tmp_path))
+    file.with_name("y.wav").write_bytes(b"4321")
+    os.utime(file.with_name("y.wav"), ns=(6, 6))
+    seen.append(study.fingerprint(tmp_path))
+    (tmp_path / "a" / "z.wav").symlink_to("nowhere")
+    seen.append(study.fingerprint(tmp_path))
+    assert len(set(seen)) == 4
+    assert seen[-1] == study.fingerprint(tmp_path)
+    assert seen[-1].startswith("2 files")
 
 
 def cached_text(folder, key, make):

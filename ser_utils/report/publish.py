@@ -11,7 +11,7 @@ from ser_utils import study
 
 FOLDER = study.ROOT / "reports" / "published"
 FIGURE = "09_uar.png"
-KEPT = ("run_id", "commit", "dirty", "seed", "parameters", "environment", "manifest")  # of the run record
+KEPT = ("run_id", "commit", "dirty", "seeds", "parameters", "environment", "manifest")  # of the run record
 
 
 def publish(profile: str) -> list[Path]:

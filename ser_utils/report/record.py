@@ -51,7 +51,7 @@ def run_record(profile: str, records: Mapping[str, Mapping[str, Any]]) -> dict[s
     Returns
     -------
     dict
-        ``profile, title, run_id, run_ids, commit, dirty, seed, parameters, environment, manifest, notebooks``; the
+        ``profile, title, run_id, run_ids, commit, dirty, seeds, parameters, environment, manifest, notebooks``; the
         newest notebook names the run, the commit and the machine.
     """
     config = study.load_profile(profile)
@@ -67,13 +67,19 @@ def run_record(profile: str, records: Mapping[str, Mapping[str, Any]]) -> dict[s
         "run_ids": run_ids,
         "commit": commit.rstrip("+"),
         "dirty": commit.endswith("+"),
-        "seed": config["seed"],
+        "seeds": _seeds(records),
         "parameters": config,
         "environment": environment,
         "manifest": manifest_record(profile),
         "notebooks": {name: {k: record.get(k) for k in KEPT} for name, record in sorted(records.items())},
         "waiting": load_waiting(study.paths(profile).reports),
     }
+
+
+def _seeds(records: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Seed of each notebook that has one."""
+    given = {name: (record.get("parameters") or {}).get("seed") for name, record in sorted(records.items())}
+    return {name: seed for name, seed in given.items() if seed is not None}
 
 
 def manifest_record(profile: str) -> dict[str, Any]:
