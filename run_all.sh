@@ -29,7 +29,7 @@ PROFILE is a file under config/ (default: demo): smoke, demo, full, or your own.
 
 Words:
   test                 lint, format, notebook contract, unit tests, and the smoke profile end to end
-  data check [NAME…]   name every file of a real corpus that is not as published
+  data check [NAME…]   name every file of a real corpus that is missing, unreadable or foreign
   verify [PROFILE]     compare outputs with the run record, and scores with the saved predictions
   lab                  open the notebooks in JupyterLab
   app, bench           not built yet

@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     command("notebook", _notebook, "execute one notebook").add_argument("name", help="such as 04_lstm")
     command("report", _report, "render the report's index and the run record")
     data = command("data", _data, "look at the corpora", profile=False)
-    data.add_argument("action", choices=["check"], help="check: name every file that is not as published")
+    data.add_argument("action", choices=["check"], help="check: name every file that is missing, unreadable or foreign")
     data.add_argument("names", nargs="*", metavar="NAME", help="corpora (default: all found)")
     command("verify", _verify, "compare outputs with the run record, and scores with the predictions")
     command(
@@ -97,7 +97,7 @@ def _report(options: argparse.Namespace) -> int:
 def _data(options: argparse.Namespace) -> int:
     from ser_utils import corpora
 
-    found = corpora.check(options.names or None)
+    found = corpora.validate(options.names or None)
     for row in found.itertuples():
         print(f"{row.corpus}: {row.path}: {row.problem} ({row.action})")
     print(f"{len(found)} findings")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +15,7 @@ import soundfile as sf
 from ser_utils import corpora, study
 from ser_utils.corpora import emodb, ravdess
 from ser_utils.corpora.base import SPEECH_COLUMNS
+from ser_utils.corpora.scan import read_clip
 
 GOOD = "ravdess/Actor_01/03-01-03-01-01-01-01.wav"
 
@@ -103,6 +107,116 @@ def test_a_bad_file_excluded_with_a_reason_lets_the_rest_run(data, monkeypatch):
     assert "left out by the profile: lost in transfer" in set(corpora.findings("any")["problem"])
 
 
+@pytest.mark.parametrize(
+    ("exclude", "message"),
+    [
+        (
+            {"ravdess": {"ravdess/Actor_01/03-01-03-01-01-01-1.wav": "typo"}},
+            rf"Actor_01/03-01-03-01-01-01-1.wav matches no file of the corpus \(did you mean {GOOD}\?\)",
+        ),
+        ({"ravdes": {GOOD: "typo"}}, r"ravdes is no corpus of profile any \(did you mean ravdess\?\)"),
+        ({"esc50": {}}, "esc50 is no corpus of profile any; its corpora are ravdess, emodb"),
+    ],
+)
+def test_an_exclude_that_matches_nothing_is_refused(data, monkeypatch, exclude, message):
+    profile = study.PROFILE_DEFAULTS | {"corpora": ["ravdess", "emodb"], "exclude": exclude}
+    monkeypatch.setattr(study, "load_profile", lambda name: profile)
+    with stops(message):
+        corpora.build("any")
+
+
+def test_song_and_film_are_left_out_with_a_reason(data):
+    tone(data / "ravdess/Actor_01/03-02-03-01-01-01-01.wav", seed=7)
+    tone(data / "ravdess/Actor_01/01-01-03-01-01-01-01.wav", seed=8)
+    assert len(corpora.manifest("any")) == 6
+    notes = corpora.findings("any").set_index("path")
+    song = notes.loc["ravdess/Actor_01/03-02-03-01-01-01-01.wav"]
+    assert (song["problem"], song["action"]) == ("song, not speech", "clip left out")
+    assert notes.loc["ravdess/Actor_01/01-01-03-01-01-01-01.wav", "problem"].startswith("film with sound")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("04-01-03-01-01-01-01", "modality code '04' is not one of 01, 02, 03"),
+        ("03-03-03-01-01-01-01", "channel code '03' is not one of 01, 02"),
+        ("03-01-03-01-01-03-01", "repetition code '03' is not one of 01, 02"),
+        ("03-01-03-01-01-01-25", "actor code '25' is not one of 01"),
+        ("03-01-03-01-01-01-02", "name says actor 02, but its folder is Actor_01"),
+        ("03-02-03-01-01-01-02", "name says actor 02, but its folder is Actor_01"),
+    ],
+)
+def test_fields_that_no_ravdess_name_holds(name, message):
+    with pytest.raises(ValueError, match=message):
+        ravdess.parse(Path(f"Actor_01/{name}.wav"))
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """RAVDESS as if these were its official clips, one of which is not there."""
+    names = [f"03-01-{emotion:02d}-01-01-01-{actor:02d}" for actor in (1, 2, 3) for emotion in (3, 4, 5)]
+
+    def official(n):
+        entry = dataclasses.replace(ravdess.CORPUS, n_clips=n, expected=lambda: frozenset(names[:n]))
+        monkeypatch.setitem(corpora.CORPORA, "ravdess", entry)
+
+    return official
+
+
+def test_each_missing_and_each_extra_clip_is_named(data, few):
+    few(6)
+    found = corpora.validate(["ravdess"])
+    named = found[found["path"] != "ravdess"].set_index("path")["problem"].to_dict()
+    assert named == {
+        "03-01-05-01-01-01-01": "missing: an official clip without a file",
+        "03-01-05-01-01-01-02": "missing: an official clip without a file",
+        "ravdess/Actor_03/03-01-03-01-01-01-03.wav": "extra: not an official clip",
+        "ravdess/Actor_03/03-01-04-01-01-01-03.wav": "extra: not an official clip",
+    }
+    assert set(found["action"]) == {"note"}
+
+
+def test_a_broken_clip_is_not_missing_too(data, few):
+    few(3)
+    (data / "ravdess/Actor_01/03-01-05-01-01-01-01.wav").write_bytes(b"")
+    found = corpora.validate(["ravdess"])
+    assert found[found["path"].str.contains("05-01-01-01-01")]["problem"].tolist() == ["the file has 0 bytes"]
+
+
+def test_many_missing_clips_are_named_in_part(data):
+    found = corpora.validate(["ravdess"])
+    assert found["problem"].str.startswith("missing").sum() == 20
+    assert "… and 1414 more are missing" in set(found["problem"])
+
+
+def test_official_names_fit_their_parsers():
+    for module in (ravdess, emodb):
+        names = module.expected()
+        assert len(names) == module.CORPUS.n_clips
+        rows = [module.parse(Path(f"{name}.wav")) for name in names]
+        assert len({row["speaker"] for row in rows}) == module.CORPUS.n_speakers
+        assert {row["emotion"] for row in rows} == set(module.CORPUS.emotions)
+
+
+def test_a_link_to_nothing_stops_the_run_and_other_files_are_named(data):
+    (data / "ravdess/Actor_01/notes.txt").write_text("x")
+    corpora.build("any")
+    notes = corpora.findings("any").set_index("path")
+    assert notes.loc["ravdess/Actor_01/notes.txt", "problem"].startswith("not read: its suffix is none of .wav")
+    (data / "ravdess/Actor_01/03-01-05-01-01-01-01.wav").symlink_to("gone.wav")
+    with stops(r"05-01-01-01-01.wav: a link to a file that does not exist \(gone.wav\); replace the file"):
+        corpora.build("any")
+
+
+def test_a_file_that_cannot_be_read_is_a_finding(data, monkeypatch):
+    def refuse(file):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    found = read_clip(data / GOOD, corpus=ravdess.CORPUS, root=data, exclude={})
+    assert (found.path, found.problem, found.action) == (GOOD, "cannot be read (Permission denied)", "stops the run")
+
+
 def test_a_wrong_layout_says_what_was_expected_and_found(data):
     (data / "ravdess").rename(data / "elsewhere")
     tone(data / "ravdess/audio/clip.wav")
@@ -131,6 +245,19 @@ def test_a_second_copy_under_a_nested_folder_is_left_out(data):
     assert len(table) == 12
     assert len(corpora.usable(table)) == 6
     assert table["exclude_reason"].str.startswith("same audio as").sum() == 6
+
+
+def test_equal_audio_of_two_speakers_stops_the_run(data):
+    twin = data / "ravdess/Actor_02/03-01-03-01-01-02-02.wav"
+    twin.write_bytes((data / GOOD).read_bytes())
+    with stops("same audio as ravdess/Actor_01/.*, but labelled ravdess_2 instead of ravdess_1"):
+        corpora.build("any")
+
+
+def test_silent_clips_of_two_speakers_are_no_copies(data):
+    for actor in ("01", "02"):
+        tone(data / f"ravdess/Actor_{actor}/03-01-05-01-01-01-{actor}.wav", gain=0)
+    assert corpora.manifest("any")["exclude_reason"].str.startswith("silent").sum() == 2
 
 
 def test_equal_audio_under_two_labels_stops_the_run(data):
@@ -192,19 +319,65 @@ def test_published_folds_hold_every_actor_once():
 
 
 def test_names_that_do_not_parse():
-    from pathlib import Path
-
     for parse, name in ((ravdess.parse, "03-01.wav"), (emodb.parse, "99a01Fa.wav"), (emodb.parse, "03a01Xa.wav")):
         with pytest.raises(ValueError, match="not"):
             parse(Path(name))
 
 
-def test_a_manifest_of_an_older_synthetic_voice_is_built_anew(data, monkeypatch):
+@pytest.fixture
+def built(monkeypatch):
+    """Profiles that are built from here on."""
     corpora.manifest("any")
-    built = []
-    monkeypatch.setattr(corpora, "build", built.append)
+    names, build = [], corpora.build
+    monkeypatch.setattr(corpora, "build", lambda profile: names.append(profile) or build(profile))
+    return names
+
+
+def test_a_manifest_that_fits_is_not_built_again(data, built):
     corpora.manifest("any")
+    corpora.noise_manifest("any")
     assert built == []
-    monkeypatch.setattr(corpora, "_voices", lambda profile: b"another version")
+
+
+def _rename(data):
+    file = data / GOOD
+    file.rename(file.with_name("03-01-05-01-01-01-01.wav"))
+
+
+CHANGES = {
+    "voice": lambda data, patch: patch.setattr(corpora, "_voice", lambda entry: "another version"),
+    "file renamed": lambda data, patch: _rename(data),
+    "file written": lambda data, patch: os.utime(data / GOOD, ns=(1, 1)),
+    "corpus added": lambda data, patch: tone(data / "emodb/wav/03a01Fa.wav", seed=77),
+    "setting": lambda data, patch: patch.setitem(study.load_profile("any"), "max_clips_per_speaker_emotion", 1),
+    "excluded": lambda data, patch: patch.setitem(study.load_profile("any"), "exclude", {"ravdess": {GOOD: "bad"}}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_manifest_of_other_inputs_is_built_anew(data, monkeypatch, change):
+    profile = study.load_profile("any") | {"corpora": ["ravdess", "emodb"]}
+    if change == "voice":
+        monkeypatch.setattr(corpora, "audio_root", lambda name, _: data)
+        monkeypatch.setitem(corpora.CORPORA, "ravdess", dataclasses.replace(ravdess.CORPUS, synthetic=True))
+    monkeypatch.setattr(study, "load_profile", lambda name: profile)
     corpora.manifest("any")
+    before = study.paths("any").manifest.stat().st_mtime_ns
+    CHANGES[change](data, monkeypatch)
+    corpora.manifest("any")
+    after = study.paths("any").manifest.stat().st_mtime_ns
+    corpora.manifest("any")
+    assert before < after == study.paths("any").manifest.stat().st_mtime_ns
+
+
+def test_a_manifest_outlives_its_audio(data, built):
+    (data / "ravdess").rename(data / "elsewhere")
+    assert len(corpora.manifest("any")) == 6
+    assert built == []
+
+
+def test_an_error_while_building_anew_is_told(data, built):
+    (data / "ravdess/Actor_01/03-01-05-01-01-01-01.wav").write_bytes(b"")
+    with stops("the file has 0 bytes"):
+        corpora.manifest("any")
     assert built == ["any"]

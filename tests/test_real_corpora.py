@@ -33,6 +33,11 @@ def test_counts_are_the_published_ones(table, name):
     assert {emotion: int(counts[emotion]) for emotion in emotions} == emotions
 
 
+def test_every_official_clip_is_there_and_nothing_else(table):
+    notes = corpora.findings("full")["problem"]
+    assert not notes.str.contains("missing|extra").any()
+
+
 def test_the_one_duplicate_of_ravdess_is_left_out(table):
     reasons = table.loc[table["exclude_reason"] != "", ["clip_id", "exclude_reason"]]
     assert reasons["clip_id"].tolist() == ["03-01-03-01-02-02-07"]

@@ -5,7 +5,7 @@ One module per corpus holds its layout, label parser, licence, citation, address
 
 from __future__ import annotations
 
-import contextlib
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -15,14 +15,13 @@ import pyarrow.parquet as pq
 from ser_utils import study
 from ser_utils.corpora import demo, demo_noise, emodb, esc50, ravdess
 from ser_utils.corpora.base import EMOTIONS, NOISE_COLUMNS, SPEECH_COLUMNS, Corpus
-from ser_utils.corpora.scan import NOTE, STOPS, Finding, Scan, scan
+from ser_utils.corpora.scan import NOTE, STOPS, Finding, Scan, nearest, scan
 
 __all__ = [
     "CORPORA",
     "EMOTIONS",
     "audio_root",
     "build",
-    "check",
     "corpus",
     "findings",
     "load_manifest",
@@ -30,11 +29,13 @@ __all__ = [
     "noise_manifest",
     "present",
     "usable",
+    "validate",
 ]
 
 CORPORA: dict[str, Corpus] = {module.CORPUS.name: module.CORPUS for module in (demo, ravdess, emodb, demo_noise, esc50)}
 _CHECKSUM = b"ser_content_sha256"
-_VOICES = b"ser_synthetic_corpora"
+_INPUTS = b"ser_inputs"
+_SETTINGS = ("corpora", "noise", "exclude", "max_clips_per_speaker_emotion")  # of a profile, that shape its manifest
 
 
 def corpus(name: str) -> Corpus:
@@ -87,10 +88,18 @@ def build(profile: str) -> None:
     Raises
     ------
     study.UserError
-        When no corpus of the profile is present, or a file stops the run: one line per file.
+        When no corpus of the profile is present, `exclude` names what is not there, or a file stops the run: one line
+        per file.
     """
     config = study.load_profile(profile)
     places = study.paths(profile)
+    inputs = _inputs(profile)
+    wanted = [*config["corpora"], *([config["noise"]] if config["noise"] else [])]
+    for name in sorted(set(config["exclude"]) - set(wanted)):
+        raise study.UserError(
+            f"exclude: {name} is no corpus of profile {profile}{nearest(name, wanted)}; its corpora are "
+            f"{', '.join(wanted)}"
+        )
     names = present(config["corpora"], profile)
     if not names:
         raise study.UserError(
@@ -102,7 +111,7 @@ def build(profile: str) -> None:
     found = [finding for result in scans.values() for finding in result.findings]
     found += [
         Finding(name, name, f"absent: no folder {name} in the data folder", NOTE)
-        for name in [*config["corpora"], *([config["noise"]] if config["noise"] else [])]
+        for name in wanted
         if name not in scans
     ]
     _stop(found)
@@ -113,11 +122,15 @@ def build(profile: str) -> None:
         pd.concat([empty, *(scans[name].table for name in noise)], ignore_index=True), places.derived / "noise.parquet"
     )
     _write(_table(found), places.derived / "findings.parquet")
-    _write(speech, places.manifest, voices=_voices(profile))
+    _write(speech, places.manifest, inputs=inputs)
 
 
-def check(names: list[str] | None = None, *, profile: str = "full") -> pd.DataFrame:
-    """Findings for corpora, without building anything: columns ``corpus, path, problem, action, advice``."""
+def validate(names: list[str] | None = None, *, profile: str = "full") -> pd.DataFrame:
+    """Findings for corpora, without building anything: columns ``corpus, path, problem, action, advice``.
+
+    No corpus here publishes a hash per file, so a clip that was altered but still decodes is not found; a change after
+    the check is caught when features are extracted.
+    """
     names = names or present([n for n, entry in CORPORA.items() if not entry.synthetic], profile)
     if not names:
         raise study.UserError(f"{study.paths(profile).data}: no corpus here; set SER_DATA, or read data/README.md")
@@ -180,21 +193,36 @@ def noise_manifest(profile: str) -> pd.DataFrame:
 
 
 def _build_if_needed(profile: str) -> None:
-    """Build where there is no manifest, or where it lists synthetic clips of another version of their code."""
+    """Build where there is no manifest, or where it was made from other settings, files or synthetic voices."""
     file = study.paths(profile).manifest
-    if file.is_file():
-        with contextlib.suppress(OSError, pa.ArrowInvalid):  # load_manifest says what is wrong with it
-            written = (pq.read_schema(file).metadata or {}).get(_VOICES)
-            if written is None or written == _voices(profile):
-                return
-            build(profile)
+    if file.is_file() and not _outdated(file, profile):
         return
     build(profile)
 
 
-def _voices(profile: str) -> bytes:
-    names = study.load_profile(profile)["corpora"]
-    return study.digest([_voice(corpus(name)) for name in names if corpus(name).synthetic]).encode()
+def _outdated(file: Path, profile: str) -> bool:
+    try:
+        metadata = pq.read_schema(file).metadata or {}
+    except (OSError, pa.ArrowInvalid):
+        return False  # load_manifest says what is wrong with it
+    if _CHECKSUM not in metadata:
+        return False  # the same
+    then, now = json.loads(metadata.get(_INPUTS) or "{}"), _inputs(profile)
+    gone = then.keys() - now.keys()  # corpora that are no longer at hand; their clips were checked
+    return then != now | {name: then[name] for name in gone}
+
+
+def _inputs(profile: str) -> dict[str, str]:
+    """What a manifest is made from, in short: settings, files of real corpora, code of synthetic voices."""
+    config = study.load_profile(profile)
+    names = [*config["corpora"], *([config["noise"]] if config["noise"] else [])]
+    inputs = {"settings": study.digest({key: config[key] for key in _SETTINGS})}
+    for name in present(names, profile):
+        synthetic = corpus(name).synthetic
+        inputs[f"corpus {name}"] = (
+            study.digest(_voice(corpus(name))) if synthetic else study.fingerprint(study.paths(profile).data / name)
+        )
+    return inputs
 
 
 def findings(profile: str) -> pd.DataFrame:
@@ -231,9 +259,12 @@ def load_manifest(file: Path, *, columns: dict[str, str] = SPEECH_COLUMNS) -> pd
     return table.astype({name: dtype for name, dtype in columns.items() if dtype == "str"})
 
 
-def _write(table: pd.DataFrame, file: Path, *, voices: bytes = b"") -> None:
+def _write(table: pd.DataFrame, file: Path, *, inputs: dict[str, str] | None = None) -> None:
     parquet = pa.Table.from_pandas(table, preserve_index=False)
-    metadata = (parquet.schema.metadata or {}) | {_CHECKSUM: _checksum(table).encode(), _VOICES: voices}
+    metadata = (parquet.schema.metadata or {}) | {
+        _CHECKSUM: _checksum(table).encode(),
+        _INPUTS: json.dumps(inputs or {}).encode(),
+    }
     with study.atomic(file) as temporary:
         pq.write_table(parquet.replace_schema_metadata(metadata), temporary)
 

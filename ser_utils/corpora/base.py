@@ -50,6 +50,10 @@ NOISE_COLUMNS = {
 }
 
 
+class LeftOut(Exception):
+    """A file that its name places outside what is read of a corpus; says why, e.g. ``"song, not speech"``."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
     """One corpus: where it comes from, how its files are named, what is expected of it.
@@ -57,7 +61,7 @@ class Corpus:
     ``parse`` maps the path of a clip below the corpus folder to the label columns of its manifest row
     (``clip_id, speaker, gender, emotion, emotion_raw, intensity, sentence, text`` for speech;
     ``clip_id, noise_class, fold, source`` for noise) and raises ``ValueError`` with one clause that names the
-    offending field, e.g. ``"emotion code '09' is not one of 01 … 08"``.
+    offending field, e.g. ``"emotion code '09' is not one of 01 … 08"``, or :class:`LeftOut`.
     """
 
     name: str  # folder name below the data root, lower case
@@ -75,6 +79,7 @@ class Corpus:
     pattern: str  # glob below the corpus folder that finds the clips, e.g. "Actor_*/*"
     parse: Callable[[Path], dict[str, Any]] = field(repr=False)
     n_clips: int  # official count
+    expected: Callable[[], frozenset[str]] | None = field(default=None, repr=False)  # clip_id of every official clip
     n_speakers: int = 0
     emotions: tuple[str, ...] = ()
     split: str = "loso"  # the split that scores are published on

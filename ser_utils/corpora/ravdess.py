@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 from typing import Any
 
-from ser_utils.corpora.base import Corpus
+from ser_utils.corpora.base import Corpus, LeftOut
 
+MODALITIES = {"01": "film with sound", "02": "film without sound", "03": "sound"}
+CHANNELS = {"01": "speech", "02": "song"}
 EMOTIONS = {
     "01": "neutral",
     "02": "calm",
@@ -19,6 +23,8 @@ EMOTIONS = {
 }
 INTENSITIES = {"01": "normal", "02": "strong"}
 SENTENCES = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
+REPETITIONS = ("01", "02")
+ACTORS = tuple(f"{number:02d}" for number in range(1, 25))
 # The six folds of actors that published results on all eight classes use, so that numbers compare.
 FOLDS = (
     ("1", "11", "20", "21"),
@@ -30,13 +36,26 @@ FOLDS = (
 )
 
 
+FIELDS = {
+    "modality": MODALITIES,
+    "channel": CHANNELS,
+    "emotion": EMOTIONS,
+    "intensity": INTENSITIES,
+    "sentence": SENTENCES,
+    "repetition": REPETITIONS,
+    "actor": ACTORS,
+}
+
+
 def parse(path: Path) -> dict[str, Any]:
     """Labels from a name of seven two-digit fields: modality, channel, emotion, intensity, sentence, repetition, actor.
 
     Raises
     ------
     ValueError
-        When the name has not seven fields, or a field holds an unknown code.
+        When the name has not seven fields, a field holds an unknown code, or the folder is another actor's.
+    LeftOut
+        For song, and for film.
 
     Examples
     --------
@@ -47,16 +66,16 @@ def parse(path: Path) -> dict[str, Any]:
     fields = path.stem.split("-")
     if len(fields) != 7:
         raise ValueError(f"name has {len(fields)} fields, not the 7 of 03-01-06-01-02-01-12")
-    _, _, emotion, intensity, sentence, _, actor = fields
-    for what, code, known in (
-        ("emotion", emotion, EMOTIONS),
-        ("intensity", intensity, INTENSITIES),
-        ("sentence", sentence, SENTENCES),
-    ):
+    for (what, known), code in zip(FIELDS.items(), fields, strict=True):
         if code not in known:
             raise ValueError(f"{what} code '{code}' is not one of {', '.join(known)}")
-    if not (actor.isdigit() and 1 <= int(actor) <= 24):
-        raise ValueError(f"actor '{actor}' is not one of 01 … 24")
+    modality, channel, emotion, intensity, sentence, _, actor = fields
+    if re.fullmatch(r"Actor_\d+", path.parent.name) and int(path.parent.name[6:]) != int(actor):
+        raise ValueError(f"name says actor {actor}, but its folder is {path.parent.name}")
+    if CHANNELS[channel] != "speech":
+        raise LeftOut(f"{CHANNELS[channel]}, not speech")
+    if MODALITIES[modality] != "sound":
+        raise LeftOut(f"{MODALITIES[modality]}, not the recording of the sound alone")
     return {
         "clip_id": path.stem,
         "speaker": f"ravdess_{int(actor)}",
@@ -67,6 +86,18 @@ def parse(path: Path) -> dict[str, Any]:
         "sentence": sentence,
         "text": SENTENCES[sentence],
     }
+
+
+def expected() -> frozenset[str]:
+    """Names of the 1440 official clips of speech: every combination, but nobody is strongly neutral.
+
+    Examples
+    --------
+    >>> len(expected())
+    1440
+    """
+    fields = itertools.product(EMOTIONS, INTENSITIES, SENTENCES, REPETITIONS, ACTORS)
+    return frozenset("-".join(("03", "01", *codes)) for codes in fields if codes[:2] != ("01", "02"))
 
 
 CORPUS = Corpus(
@@ -87,6 +118,7 @@ CORPUS = Corpus(
     pattern="**/Actor_*/*",
     parse=parse,
     n_clips=1440,
+    expected=expected,
     n_speakers=24,
     emotions=tuple(EMOTIONS.values()),
     split="published",

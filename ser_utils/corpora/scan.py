@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,14 @@ import pandas as pd
 import soundfile as sf
 
 from ser_utils import study
-from ser_utils.corpora.base import AUDIO_SUFFIXES, NOISE_COLUMNS, SPEECH_COLUMNS, Corpus
+from ser_utils.corpora.base import AUDIO_SUFFIXES, NOISE_COLUMNS, SPEECH_COLUMNS, Corpus, LeftOut
 
 SILENT_PEAK = 10 ** (-60 / 20)  # full scale is 1: a clip that never rises above −60 dBFS holds no speech
 LFS_POINTER = b"version https://git-lfs"
 STOPS = "stops the run"
 LEFT_OUT = "clip left out"
 NOTE = "note"
+NAMED = 20  # files of one kind that notes name one by one
 
 
 @dataclass(frozen=True)
@@ -45,18 +48,19 @@ class Scan:
     findings: list[Finding]
 
 
-def files(corpus: Corpus, root: Path) -> list[Path]:
-    """Audio files of `corpus` below ``root/<name>``, sorted by path.
+def files(corpus: Corpus, root: Path) -> tuple[list[Path], list[Path]]:
+    """Files of `corpus` below ``root/<name>`` by their suffix: audio, links to nothing included, and others; sorted.
 
     Raises
     ------
     study.UserError
-        When the folder holds no file where the layout expects one.
+        When the folder holds no audio where the layout expects it.
     """
     folder = root / corpus.name
-    found = sorted(f for f in folder.glob(corpus.pattern) if f.suffix.lower() in AUDIO_SUFFIXES and f.is_file())
-    if found:
-        return found
+    found = sorted(file for file in folder.glob(corpus.pattern) if not file.is_dir())
+    sounds = [file for file in found if file.suffix.lower() in AUDIO_SUFFIXES]
+    if sounds:
+        return sounds, [file for file in found if file.suffix.lower() not in AUDIO_SUFFIXES]
     if not any(folder.iterdir()):
         raise study.UserError(
             f"{folder}: the corpus folder is empty; put {corpus.title} there ({corpus.layout}, "
@@ -85,9 +89,16 @@ def scan(corpus: Corpus, root: Path, *, exclude: dict[str, str] | None = None) -
     Scan
         Rows in order of path, with an ``exclude_reason`` where a clip is not used. Files that stop a run have a
         finding and no row.
+
+    Raises
+    ------
+    study.UserError
+        When the folder holds no audio where the layout expects it, or `exclude` names a file that is not there.
     """
-    paths = files(corpus, root)
-    read = functools.partial(read_clip, corpus=corpus, root=root, exclude=exclude or {})
+    paths, others = files(corpus, root)
+    exclude = exclude or {}
+    _check_excluded(exclude, [path.relative_to(root).as_posix() for path in paths], corpus)
+    read = functools.partial(read_clip, corpus=corpus, root=root, exclude=exclude)
     results = study.pmap(read, paths, desc=f"checking {corpus.name}")
     findings = [result for result in results if isinstance(result, Finding) and result.action != LEFT_OUT]
     findings += [result for result in results if isinstance(result, Finding) and result.action == LEFT_OUT]
@@ -97,7 +108,30 @@ def scan(corpus: Corpus, root: Path, *, exclude: dict[str, str] | None = None) -
     table, duplicates = _mark_duplicates(table, corpus)
     silent = table["exclude_reason"].str.startswith("silent")
     left_out = [Finding(corpus.name, row.path, row.exclude_reason, LEFT_OUT) for row in table[silent].itertuples()]
-    return Scan(table, findings + left_out + duplicates + _counts(table, corpus))
+    notes = _counts(table, corpus) + _unlisted(table, {path.stem for path in paths}, corpus)
+    unread = f"not read: its suffix is none of {', '.join(AUDIO_SUFFIXES)}"
+    notes += _named((path.relative_to(root).as_posix() for path in others), unread, "more such files", corpus)
+    return Scan(table, findings + left_out + duplicates + notes)
+
+
+def _check_excluded(exclude: dict[str, str], paths: list[str], corpus: Corpus) -> None:
+    for path in sorted(set(exclude) - set(paths)):
+        raise study.UserError(
+            f"exclude: {corpus.name}: {path} matches no file of the corpus{nearest(path, paths)}; mend the path in the "
+            "profile, or delete the line"
+        )
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The nearest known word, as part of a sentence; empty where none is near.
+
+    Examples
+    --------
+    >>> nearest("ravdes", ["emodb", "ravdess"])
+    ' (did you mean ravdess?)'
+    """
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def read_clip(path: Path, *, corpus: Corpus, root: Path, exclude: dict[str, str]) -> dict[str, Any] | Finding:
@@ -108,9 +142,14 @@ def read_clip(path: Path, *, corpus: Corpus, root: Path, exclude: dict[str, str]
     try:
         labels = corpus.parse(path.relative_to(root / corpus.name))
         audio = probe(path)
-    except ValueError as error:
+    except LeftOut as reason:
+        return Finding(corpus.name, relative, str(reason), LEFT_OUT)
+    except (ValueError, OSError) as error:
         advice = f"replace the file, or name it with a reason under exclude: {corpus.name}: in the profile"
-        return Finding(corpus.name, relative, str(error), STOPS, advice)
+        problem = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+        if path.is_symlink() and not path.exists():
+            problem = f"a link to a file that does not exist ({os.readlink(path)})"
+        return Finding(corpus.name, relative, problem, STOPS, advice)
     common = {"path": relative, "corpus": corpus.name, "corpus_version": corpus.version, "licence": corpus.licence}
     return common | {"language": corpus.language} | labels | audio
 
@@ -158,18 +197,21 @@ def probe(path: Path) -> dict[str, Any]:
 def _mark_duplicates(table: pd.DataFrame, corpus: Corpus) -> tuple[pd.DataFrame, list[Finding]]:
     """Leave out copies of a clip; copies under other labels stop the run, since one of the labels is wrong."""
     findings = []
-    label = "emotion" if corpus.kind == "speech" else "noise_class"
+    labels = ("emotion", "speaker") if corpus.kind == "speech" else ("noise_class",)
     table = table.copy()
     for column, what in (("sha256", "same audio as"), ("clip_id", "same name as")):
-        first = table.drop_duplicates(column).set_index(column)
-        for row in table[table.duplicated(column)].itertuples():
+        used = table[table["exclude_reason"] == ""]
+        first = used.drop_duplicates(column).set_index(column)
+        for row in used[used.duplicated(column)].itertuples():
             twin = first.loc[getattr(row, column)]
-            if getattr(row, label) != twin[label]:
-                problem = f"{what} {twin['path']}, but labelled {getattr(row, label)} instead of {twin[label]}"
+            problem, ours = f"{what} {twin['path']}", row._asdict()
+            wrong = [f"labelled {ours[name]} instead of {twin[name]}" for name in labels if ours[name] != twin[name]]
+            if wrong:
+                problem += f", but {' and '.join(wrong)}"
                 findings.append(Finding(corpus.name, row.path, problem, STOPS, "exclude the wrong one in the profile"))
-            elif not table.loc[row.Index, "exclude_reason"]:
-                table.loc[row.Index, "exclude_reason"] = f"{what} {twin['path']}"
-                findings.append(Finding(corpus.name, row.path, f"{what} {twin['path']}", LEFT_OUT))
+            else:
+                table.loc[row.Index, "exclude_reason"] = problem
+                findings.append(Finding(corpus.name, row.path, problem, LEFT_OUT))
     return table, findings
 
 
@@ -178,3 +220,23 @@ def _counts(table: pd.DataFrame, corpus: Corpus) -> list[Finding]:
     if used == corpus.n_clips:
         return []
     return [Finding(corpus.name, corpus.name, f"{used} of the {corpus.n_clips} official clips are used", NOTE)]
+
+
+def _unlisted(table: pd.DataFrame, found: set[str], corpus: Corpus) -> list[Finding]:
+    """Official clips that are not there, and clips that the official list does not know; `found` are names of files."""
+    if corpus.expected is None:
+        return []
+    official, clips = corpus.expected(), set(table["clip_id"])
+    missing = _named(
+        sorted(official - clips - found), "missing: an official clip without a file", "more are missing", corpus
+    )
+    extra = table[~table["clip_id"].isin(official)]["path"]
+    return missing + _named(extra, "extra: not an official clip", "more are extra", corpus)
+
+
+def _named(names: Iterable[str], problem: str, kind: str, corpus: Corpus) -> list[Finding]:
+    """One note per name, and after the first :data:`NAMED` one that counts the rest."""
+    names = list(names)
+    notes = [Finding(corpus.name, name, problem, NOTE) for name in names[:NAMED]]
+    rest = len(names) - len(notes)
+    return notes + ([Finding(corpus.name, corpus.name, f"… and {rest} {kind}", NOTE)] if rest else [])
