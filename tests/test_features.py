@@ -90,14 +90,19 @@ def test_the_cache_answers_for_equal_content_only(corpus, tmp_path, monkeypatch)
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
-def test_a_file_altered_after_the_check_stops_the_run(corpus, tmp_path):
+@pytest.fixture
+def one_process(monkeypatch):
+    monkeypatch.setenv("SER_JOBS", "1")
+
+
+def test_a_file_altered_after_the_check_stops_the_run(corpus, tmp_path, one_process):
     sf.write(tmp_path / corpus["path"][3], noise(9), 16000)
     with pytest.raises(study.UserError, match=rf"{corpus['path'][3]}: altered since the manifest was built"):
         features.extract(corpus, tmp_path, SPEC, cache=tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*"))
 
 
-def test_a_file_that_is_gone_stops_the_run(corpus, tmp_path):
+def test_a_file_that_is_gone_stops_the_run(corpus, tmp_path, one_process):
     (tmp_path / corpus["path"][3]).unlink()
     with pytest.raises(study.UserError, match="it is gone"):
         features.extract(corpus, tmp_path, SPEC, cache=tmp_path / "cache")

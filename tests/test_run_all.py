@@ -140,6 +140,8 @@ def test_a_complete_environment_is_used_without_looking(project):
     (venv / ".complete").write_text(stamp, encoding="utf-8")
     done = run_all(project, "toy", "--only", "04", VIRTUAL_ENV="", CONDA_PREFIX="")
     assert "used: -m ser_utils run --profile toy --only 04" in done.stdout
+    lab = run_all(project, "lab", "--no-browser", VIRTUAL_ENV="", CONDA_PREFIX="")
+    assert f"used: -m jupyterlab --notebook-dir {project.root} --no-browser" in lab.stdout
 
 
 def test_the_project_never_names_a_place_of_this_machine():
