@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from ser_utils import evaluation, study
@@ -128,6 +129,72 @@ def test_ten_thousand_clips_in_two_seconds():
     start = time.process_time()
     evaluation.bootstrap(counts, EMOTIONS, seed=99)
     assert time.process_time() - start < 2
+
+
+# --- differences and coverage ---
+
+
+def test_a_difference_equals_a_plain_loop_over_resampled_clips():
+    a, b = predictions(n_speakers=5, right=0.7), predictions(n_speakers=5, right=0.4, model="cnn")
+    b["y_pred"] = np.random.default_rng(7).permutation(b["y_pred"])
+    speakers = sorted(a["speaker"].unique())
+    gaps = []
+    for draw in np.random.default_rng(3).multinomial(5, np.full(5, 0.2), size=200):
+        names = [s for s, n in zip(speakers, draw, strict=True) for _ in range(n)]
+        one, two = (pd.concat([table[table["speaker"] == s] for s in names]) for table in (a, b))
+        gaps.append(evaluation.uar(one["y_true"], one["y_pred"]) - evaluation.uar(two["y_true"], two["y_pred"]))
+    value, *limits = evaluation.difference(a, b, n_resamples=200, seed=3)
+    assert value == pytest.approx(evaluation.uar(a["y_true"], a["y_pred"]) - evaluation.uar(b["y_true"], b["y_pred"]))
+    assert limits == pytest.approx(np.quantile(gaps, [0.025, 0.975]))
+    back = evaluation.difference(b, a, n_resamples=200, seed=3)
+    assert back == pytest.approx((-value, -limits[1], -limits[0]))
+
+
+def test_overlapping_intervals_may_hide_a_sure_difference():
+    """Speakers differ a lot, yet one model is a little better on each of them."""
+    frame = pd.DataFrame({"speaker": np.repeat([f"s{i}" for i in range(8)], 40)})
+    frame = frame.assign(clip_id=[f"c{i}" for i in frame.index], y_true=["happy", "sad"] * 160)
+    place, hard = frame.index % 40, np.repeat(np.arange(8) * 4, 40)
+    wrong = frame["y_true"].map({"happy": "sad", "sad": "happy"})
+    a, b = (frame.assign(y_pred=frame["y_true"].where(place >= hard + more, wrong)) for more in (0, 4))
+    own = [
+        evaluation.bootstrap(evaluation.speaker_counts(t, ["happy", "sad"]), ["happy", "sad"])["UAR"] for t in (a, b)
+    ]
+    assert own[0][0] < own[1][1]
+    assert evaluation.difference(a, b) == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_only_shared_clips_are_compared_and_one_speaker_gives_no_interval():
+    a = predictions()
+    b = a[a["speaker"] == "demo_00"]
+    value, low, high = evaluation.difference(a, b)
+    assert value == 0
+    assert np.isnan([low, high]).all()
+    with pytest.raises(study.UserError, match="share no clip"):
+        evaluation.difference(a[a["speaker"] != "demo_00"], b)
+
+
+def test_every_system_is_compared_with_the_best_of_its_task():
+    tables = [predictions(model="a", right=0.2), predictions(model="b", right=0.9), predictions(model="c", right=0.6)]
+    noisy = predictions(model="b", right=1.0, condition="noise=rain;snr_db=5;denoiser=none")
+    table = pd.concat([*tables, noisy, predictions(corpus="emodb")], ignore_index=True)
+    found = evaluation.differences(table, n_resamples=50)
+    assert found[["corpus", "model"]].to_numpy().tolist() == [["demo", "c"], ["demo", "a"]]
+    expected = evaluation.difference(tables[2], tables[1], n_resamples=50)
+    assert tuple(found.loc[0, ["difference", "ci_low", "ci_high"]]) == expected
+    assert expected[0] < 0
+    assert found["n_clips"].tolist() == [120, 120]
+
+
+def test_intervals_of_few_speakers_hold_the_truth_less_often_than_they_say():
+    """Scores of speakers are nearly normal here, for which Student's t says how often such an interval holds."""
+    found = [evaluation.coverage(n) for n in (4, 6, 10, 30)]
+    assert found == sorted(found)
+    assert found[-1] < 0.95
+    for n, share in zip((6, 10, 30), found[1:], strict=True):
+        expected = 2 * stats.t.cdf(1.96 * np.sqrt((n - 1) / n), n - 1) - 1
+        assert share == pytest.approx(expected, abs=0.02)
+    assert evaluation.coverage(4) == found[0]
 
 
 # --- results ---

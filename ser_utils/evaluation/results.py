@@ -21,7 +21,7 @@ def results_table(predictions: pd.DataFrame, *, n_resamples: int = 10_000, seed:
 
     Confusion matrices of several seeds are added up before a metric is taken, so UAR, WA and recalls are the means over
     seeds. ``chance`` guesses every class equally often, ``majority`` always answers the most frequent class of the
-    other folds. Both are deaf, so one row set (condition ``clean``) serves all conditions.
+    other folds. These trivial baselines use no sound, so one row set (condition ``clean``) serves all conditions.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ def results_table(predictions: pd.DataFrame, *, n_resamples: int = 10_000, seed:
     for key, group in predictions.groupby(TASK, sort=True):
         clips = group.drop_duplicates("clip_id")
         for model, (counts, labels) in {"chance": _chance(clips), "majority": _majority(clips)}.items():
-            deaf = {"model": model, "features": "none", "train_regime": "none", "condition": "clean"}
+            trivial = {"model": model, "features": "none", "train_regime": "none", "condition": "clean"}
             task = dict(zip(TASK, key, strict=True))
-            rows += _rows(task | deaf, clips.assign(seed=0), counts, labels, n_resamples, seed)
+            rows += _rows(task | trivial, clips.assign(seed=0), counts, labels, n_resamples, seed)
     return pd.DataFrame(rows, columns=RESULT_COLUMNS).sort_values(SYSTEM, kind="stable", ignore_index=True)
 
 
@@ -131,7 +131,9 @@ def headline(results: pd.DataFrame, *, condition: str = "clean") -> pd.DataFrame
     ]
     table = wide.join(rest).reset_index()
     table["note"] = table["n_speakers"].map(_note).mask(table["model"].isin(BASELINES), "")
-    order = table[TASK].assign(deaf=table["model"].isin(BASELINES), worse=-table["UAR"].round(9), model=table["model"])
+    order = table[TASK].assign(
+        baseline=table["model"].isin(BASELINES), worse=-table["UAR"].round(9), model=table["model"]
+    )
     table = table.loc[order.sort_values(list(order)).index].reset_index(drop=True)
     return table[[*system, "UAR", "ci_low", "ci_high", "WA", "macro_F1", "n_clips", "n_speakers", "n_seeds", "note"]]
 

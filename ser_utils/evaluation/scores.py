@@ -104,14 +104,26 @@ def bootstrap(
     >>> [round(limit, 3) for limit in bootstrap(counts, ["happy", "sad"])["UAR"]]
     [0.5, 0.95]
     """
-    n_speakers, n_classes, _ = counts.shape
-    if n_speakers < 2:
+    if len(counts) < 2:
         return dict.fromkeys(metrics(counts[0], labels), (np.nan, np.nan))
-    weights = _draws(n_speakers, n_resamples, seed)
-    resampled = (weights @ counts.reshape(n_speakers, -1)).reshape(-1, n_classes, n_classes)
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    limits = {name: _percentiles(values, tails) for name, values in metrics(resampled, labels).items()}
-    return {name: (float(low), float(high)) for name, (low, high) in limits.items()}
+    draws = metrics(resampled(counts, n_resamples=n_resamples, seed=seed), labels)
+    return {name: percentiles(values, level) for name, values in draws.items()}
+
+
+def resampled(counts: np.ndarray, *, n_resamples: int, seed: int) -> np.ndarray:
+    """Sums over speakers who are drawn with replacement, as many as there are; equal draws for an equal `seed`.
+
+    Parameters
+    ----------
+    counts : np.ndarray [shape=(n_speakers, ...)]
+    n_resamples, seed : int
+
+    Returns
+    -------
+    np.ndarray [shape=(n_resamples, ...)]
+    """
+    weights = _draws(len(counts), n_resamples, seed)
+    return (weights @ counts.reshape(len(counts), -1)).reshape(-1, *counts.shape[1:])
 
 
 @functools.lru_cache(maxsize=16)
@@ -121,9 +133,13 @@ def _draws(n_speakers: int, n_resamples: int, seed: int) -> np.ndarray:
     return rng.multinomial(n_speakers, np.full(n_speakers, 1 / n_speakers), size=n_resamples).astype(float)
 
 
-def _percentiles(values: np.ndarray, tails: Sequence[float]) -> np.ndarray:
+def percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
+    """Limits of the middle `level` (0 … 1) of `values` [shape=(n_resamples,)]; NaN where no resample has a value."""
     values = values[~np.isnan(values)]  # resamples that happen to hold no clip of a class
-    return np.quantile(values, tails) if values.size else np.full(len(tails), np.nan)
+    if not values.size:
+        return np.nan, np.nan
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def speaker_counts(predictions: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:

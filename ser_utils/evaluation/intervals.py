@@ -1,0 +1,139 @@
+"""Two questions about intervals: are two models different, and how far can an interval of few speakers be trusted?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ser_utils import study
+from ser_utils.evaluation.predictions import SYSTEM, TASK
+from ser_utils.evaluation.scores import classes, metrics, percentiles, resampled, speaker_counts
+
+HOW = [name for name in SYSTEM if name not in TASK]  # what tells the systems of one task apart
+DIFFERENCE = ["UAR", "difference", "ci_low", "ci_high", "n_clips", "n_speakers"]
+
+
+def difference(
+    a: pd.DataFrame, b: pd.DataFrame, *, n_resamples: int = 10_000, level: float = 0.95, seed: int = 0
+) -> tuple[float, float, float]:
+    """UAR of `a` minus UAR of `b` with its percentile interval: both meet the same draws of speakers.
+
+    Overlap of two models' own intervals does not show that they are equal; this interval decides. What makes a speaker
+    hard for both models cancels in it.
+
+    Parameters
+    ----------
+    a, b : pd.DataFrame
+        Predictions of one system each; clips that only one of them holds are left out.
+    n_resamples : int
+    level : float
+        Coverage, 0 … 1.
+    seed : int
+
+    Returns
+    -------
+    value, low, high : float
+        −1 … 1; low and high are NaN for one speaker.
+
+    Raises
+    ------
+    UserError
+        When the two have no clip in common.
+
+    Examples
+    --------
+    >>> b = pd.DataFrame({"clip_id": list("pqrs"), "speaker": ["x", "x", "y", "y"], "y_true": ["sad", "happy"] * 2})
+    >>> difference(b.assign(y_pred=b["y_true"]), b.assign(y_pred="sad"))
+    (0.5, 0.5, 0.5)
+    """
+    shared = set(a["clip_id"]) & set(b["clip_id"])
+    if not shared:
+        raise study.UserError("the two models share no clip, so they cannot be compared; score both on the same clips")
+    a, b = (part[part["clip_id"].isin(shared)] for part in (a, b))
+    labels = classes(a["y_true"], a["y_pred"], b["y_pred"])
+    counts = [speaker_counts(part, labels) for part in (a, b)]
+    value = _gap(*(part.sum(axis=0) for part in counts), labels)
+    if len(counts[0]) < 2:
+        return float(value), np.nan, np.nan
+    draws = _gap(*(resampled(part, n_resamples=n_resamples, seed=seed) for part in counts), labels)
+    low, high = percentiles(draws, level)
+    return float(value), low, high
+
+
+def _gap(a: np.ndarray, b: np.ndarray, labels: list[str]) -> np.ndarray:
+    return metrics(a, labels)["UAR"] - metrics(b, labels)["UAR"]
+
+
+def differences(
+    predictions: pd.DataFrame, *, condition: str = "clean", n_resamples: int = 10_000, seed: int = 0
+) -> pd.DataFrame:
+    """Every system against the best of its task by UAR, see :func:`difference`.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``corpus … condition, UAR, difference, ci_low, ci_high, n_clips, n_speakers``, best first; the best itself is
+        left out, and a task with one system has no row. A difference is negative where the system is worse.
+    """
+    rows = []
+    for task, group in predictions[predictions["condition"] == condition].groupby(TASK, sort=True):
+        systems = sorted(((_uar(part), how, part) for how, part in group.groupby(HOW)), key=lambda s: (-s[0], s[1]))
+        best = systems[0][2]
+        for value, how, part in systems[1:]:
+            gap = difference(part, best, n_resamples=n_resamples, seed=seed)
+            clips = part[part["clip_id"].isin(best["clip_id"])]
+            rows.append([*task, *how, value, *gap, clips["clip_id"].nunique(), clips["speaker"].nunique()])
+    return pd.DataFrame(rows, columns=[*TASK, *HOW, *DIFFERENCE])
+
+
+def _uar(predictions: pd.DataFrame) -> float:
+    labels = classes(predictions["y_true"], predictions["y_pred"])
+    return float(metrics(speaker_counts(predictions, labels).sum(axis=0), labels)["UAR"])
+
+
+def coverage(
+    n_speakers: int,
+    *,
+    clips: int = 56,
+    spread: float = 1.0,
+    level: float = 0.95,
+    n_trials: int = 2000,
+    n_resamples: int = 5000,
+    seed: int = 0,
+) -> float:
+    """How often the interval over speakers holds the true score, in a simulation in which that score is known.
+
+    Each trial draws a corpus: a speaker's chance of being understood has a logit from a normal distribution around 0,
+    and each of the speaker's clips is understood with that chance. The classes are of equal size, so the score is the
+    mean over speakers, its true value 0.5, and its interval that of :func:`bootstrap`.
+
+    Parameters
+    ----------
+    n_speakers : int
+        2 or more.
+    clips : int
+        Per speaker.
+    spread : float
+        Standard deviation over speakers, in logits.
+    level : float
+        Nominal coverage, 0 … 1.
+    n_trials, n_resamples, seed : int
+
+    Returns
+    -------
+    float
+        Share of the trials whose interval holds 0.5.
+
+    References
+    ----------
+    Cameron, Gelbach, Miller: Bootstrap-based improvements for inference with clustered errors. 2008.
+    doi:10.1162/rest.90.3.414 - intervals of few groups are too narrow.
+    """
+    rng = np.random.default_rng(seed)
+    chance = 1 / (1 + np.exp(-rng.normal(0, spread, (n_trials, n_speakers))))
+    right = rng.binomial(clips, chance) / clips
+    held = 0
+    for scores in right:
+        low, high = percentiles(resampled(scores, n_resamples=n_resamples, seed=seed) / n_speakers, level)
+        held += low <= 0.5 <= high
+    return held / n_trials
