@@ -20,7 +20,7 @@ from ser_utils.report import headline
 from ser_utils.report.blocks import card_html, table_html
 from ser_utils.report.figures import described
 from ser_utils.report.index import key_figures, page_rows, readable
-from ser_utils.report.record import load_records, run_record
+from ser_utils.report.record import load_records, run_record, save_waiting
 
 NAMES = ["04_lstm", "05_cnn"]  # notebooks of a profile
 
@@ -210,6 +210,24 @@ def test_pages_without_a_run_say_why():
     for row in rows.values():
         built = (study.ROOT / "notebooks" / f"{row['name']}.ipynb").is_file()
         assert row["status"] != "none" or built == (row["word"] != "not built yet")
+
+
+def test_a_page_that_is_not_current_says_so():
+    folder = report_sample.write_report()
+    (folder / "05_cnn.html").touch()  # left by a notebook that the profile lists no more
+    save_waiting(folder, {"04_lstm": ["manifest"]})
+    report.render_index(PROFILE)
+    rows = {row["name"]: row for row in page_rows(PROFILE, load_records(study.paths(PROFILE).records), folder)}
+    assert (rows["04_lstm"]["status"], rows["04_lstm"]["word"]) == ("waiting", "not run: manifest failed")
+    assert (rows["05_cnn"]["exists"], rows["04_lstm"]["exists"]) == (False, True)
+    pages = {name: (folder / f"{name}.html").read_text() for name in ("index", "04_lstm", "09_evaluation")}
+    assert "not run: manifest failed" in pages["index"]
+    assert ["Not current." in pages[name] for name in ("04_lstm", "09_evaluation")] == [True, False]
+    assert report.problems(folder / "04_lstm.html") == report.problems(folder / "index.html") == []
+
+    save_waiting(folder, {})
+    report.render_index(PROFILE)
+    assert "Not current." not in (folder / "04_lstm.html").read_text()
 
 
 def test_key_figures_are_those_of_the_run(out):

@@ -184,7 +184,7 @@ def page_rows(profile: str, records: Mapping[str, Mapping[str, Any]], reports: P
                 "name": name,
                 "title": page_title(name),
                 "question": NOTEBOOKS.get(name, ("", ""))[1],
-                "exists": (reports / f"{name}.html").is_file(),
+                "exists": name in planned and (reports / f"{name}.html").is_file(),
                 "status": "waiting" if name in waiting else status,
                 "word": _word(name, record, planned, waiting.get(name, [])),
                 "error": None if name in waiting else record.get("error"),
