@@ -138,9 +138,9 @@ def run(
         if dry_run:
             print("nothing to do" if not voice.begun else "dry run: nothing was run", file=sys.stderr)
             return code
-        _keep_waiting(profile, names, targets, voice)
+        changed = _keep_waiting(profile, names, targets, voice)
         summary(profile, names, targets, voice)
-        print(f"report: {shown(_render(profile))}", file=sys.stderr)
+        print(f"report: {shown(_render(profile, anew=changed))}", file=sys.stderr)
     return code
 
 
@@ -244,29 +244,35 @@ def _snakemake(profile: str, targets: list[str], voice: Voice, *, dry_run: bool,
     return 0
 
 
-def _keep_waiting(profile: str, names: list[str], targets: list[str], voice: Voice) -> None:
-    """Note which notebooks did not run since what they need failed; a notebook that ran or is current waits no more."""
+def _keep_waiting(profile: str, names: list[str], targets: list[str], voice: Voice) -> bool:
+    """Note which notebooks did not run since what they need failed; a notebook that ran or is current waits no more.
+
+    Returns
+    -------
+    bool
+        Whether the note changed.
+    """
     reports = study.paths(profile).reports
     before = load_waiting(reports)
     stuck = voice.planned - voice.begun
-    waiting = {
-        n: c for n, c in before.items() if n in names and n not in voice.begun and (n in stuck or n not in targets)
-    }
+    kept = (set(names) - set(targets) | stuck) - voice.begun
+    waiting = {name: failed for name, failed in before.items() if name in kept}
     for name in stuck & set(names) if not voice.interrupted else ():
         failed = [other for other in ("manifest", *upstream(name, names)) if other in voice.failed]
         waiting |= {name: failed} if failed else {}
     if waiting != before:
         save_waiting(reports, waiting)
-        (reports / "index.html").unlink(missing_ok=True)
+    return waiting != before
 
 
-def _render(profile: str) -> Path:
-    """Render the report's index where it is older than what it shows."""
+def _render(profile: str, *, anew: bool) -> Path:
+    """Render the report's index where it is older than what it shows, or where asked to."""
     where = study.paths(profile)
     index = where.reports / "index.html"
     ages = [file.stat().st_mtime for file in where.records.glob("*.json")]
     if (
-        not index.is_file()
+        anew
+        or not index.is_file()
         or not (where.reports / "run.json").is_file()
         or max(ages, default=0) > index.stat().st_mtime
     ):

@@ -51,8 +51,8 @@ def run_record(profile: str, records: Mapping[str, Mapping[str, Any]]) -> dict[s
     Returns
     -------
     dict
-        ``profile, title, run_id, run_ids, commit, dirty, seeds, parameters, environment, manifest, notebooks``; the
-        newest notebook names the run, the commit and the machine.
+        ``profile, title, run_id, run_ids, commit, dirty, seeds, parameters, environment, manifest, notebooks,
+        waiting``; the newest notebook names the run, the commit and the machine.
     """
     config = study.load_profile(profile)
     environment: dict[str, Any] = {}
