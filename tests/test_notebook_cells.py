@@ -22,7 +22,7 @@ def function(notebook: str, name: str, **namespace):
 @pytest.mark.parametrize("n_samples", [1, 399, 400, 16000])
 def test_clips_of_any_length_are_measured(tmp_path, n_samples):
     y = 0.1 * np.random.default_rng(0).standard_normal(n_samples)
-    sf.write(tmp_path / "clip.wav", y, audio.SAMPLE_RATE)
+    sf.write(tmp_path / "clip.wav", y, audio.SAMPLE_RATE, subtype="FLOAT")
     found = function("01_eda", "measure", np=np, audio=audio)(tmp_path / "clip.wav")
     assert found["silence_share"] == found["clipped_share"] == 0
     assert found["level_dbfs"] == pytest.approx(20 * np.log10(np.sqrt(np.mean(y**2))), abs=0.01)
