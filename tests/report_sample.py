@@ -135,7 +135,8 @@ def results() -> pd.DataFrame:
                     "value": mid,
                 }
                 counts = {"n_clips": 1440, "n_speakers": 24, "n_seeds": 1, "run_id": "20260102-030405"}
-                rows.append(common | how | {"ci_low": mid - 0.04, "ci_high": mid + 0.05} | counts)
+                width = 0 if model == "chance" else 1
+                rows.append(common | how | {"ci_low": mid - 0.04 * width, "ci_high": mid + 0.05 * width} | counts)
     return pd.DataFrame(rows)
 
 

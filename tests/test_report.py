@@ -170,6 +170,7 @@ def test_run_record_holds_what_made_the_numbers():
     assert run["environment"]["keras"] == "3.15.1"
     assert run["notebooks"]["09_evaluation"]["error"]["cell"] == 8
     assert run["notebooks"]["04_lstm"]["outputs"]
+    assert run["seeds"]["04_lstm"] == 0
 
 
 def test_manifest_hash_follows_content():

@@ -87,6 +87,12 @@ def test_failed_page_shows_its_error_and_nothing_after_it(folder):
     assert "stands above chance" not in page.get_text()
 
 
+def test_an_interval_without_width_is_left_out(folder):
+    rows = {row.th.get_text(): row.find_all("td") for row in soup(folder / "index.html").select("tr.floor")}
+    assert rows["chance"][1].get_text() == "–"
+    assert " to " in rows["majority"][1].get_text()
+
+
 def test_titles_come_from_the_notebooks(monkeypatch, tmp_path):
     monkeypatch.setattr(study, "ROOT", tmp_path)
     assert page_title("04_lstm") == "04 · Recurrent nets"
