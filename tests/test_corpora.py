@@ -376,8 +376,14 @@ def test_a_manifest_outlives_its_audio(data, built):
     assert built == []
 
 
-def test_an_error_while_building_anew_is_told(data, built):
-    (data / "ravdess/Actor_01/03-01-05-01-01-01-01.wav").write_bytes(b"")
-    with stops("the file has 0 bytes"):
+@pytest.mark.parametrize("error", [study.UserError("no such clip"), OSError("input/output error")])
+def test_an_error_while_building_anew_is_told(data, monkeypatch, error):
+    corpora.manifest("any")
+
+    def fail(profile):
+        raise error
+
+    monkeypatch.setattr(corpora, "build", fail)
+    _rename(data)
+    with pytest.raises(type(error), match=str(error)):
         corpora.manifest("any")
-    assert built == ["any"]
