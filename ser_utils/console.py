@@ -15,7 +15,7 @@ from ser_utils.report.record import load_records
 OK, FAILED = "ok", "failed"
 
 
-class Voice(logging.Handler):
+class Console(logging.Handler):
     """Says in one line each what Snakemake is about to do, and why; remembers what ended how."""
 
     def __init__(self, profile: str, forced: Mapping[str, str], *, dry_run: bool) -> None:
@@ -117,7 +117,7 @@ def shown(file: Path) -> str:
     return str(full)
 
 
-def summary(profile: str, names: list[str], targets: list[str], voice: Voice) -> None:
+def summary(profile: str, names: list[str], targets: list[str], console: Console) -> None:
     where = study.paths(profile)
     known = load_records(where.records)
     rows = [("notebook", "status", "time", "memory", "page")]
@@ -125,28 +125,28 @@ def summary(profile: str, names: list[str], targets: list[str], voice: Voice) ->
         record, page = known.get(name), where.reports / f"{name}.html"
         took = study.duration(record["wall_s"]) if record else ""
         memory = f"{record['peak_rss_mb'] / 1024:.1f} GB" if record else ""
-        rows.append((name, _status(name, record, voice), took, memory, shown(page) if page.is_file() else ""))
+        rows.append((name, _status(name, record, console), took, memory, shown(page) if page.is_file() else ""))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), flush=True)
-    if voice.interrupted:
+    if console.interrupted:
         print("interrupted: run again to go on", file=sys.stderr)
         return
-    for name in sorted(voice.failed):
-        print(_failure(name, known.get(name), voice.failed[name]), file=sys.stderr)
-    waiting = sorted(voice.planned - voice.begun)
+    for name in sorted(console.failed):
+        print(_failure(name, known.get(name), console.failed[name]), file=sys.stderr)
+    waiting = sorted(console.planned - console.begun)
     if waiting:
         print(f"not run, since they need what failed: {_list(waiting)}", file=sys.stderr)
-    if not voice.planned:
+    if not console.planned:
         print(f"nothing to do: {_list(targets)} up to date", file=sys.stderr)
 
 
-def _status(name: str, record: Mapping[str, Any] | None, voice: Voice) -> str:
-    if name in voice.failed:
-        return "interrupted" if voice.interrupted else "FAILED"
-    if name in voice.begun:
+def _status(name: str, record: Mapping[str, Any] | None, console: Console) -> str:
+    if name in console.failed:
+        return "interrupted" if console.interrupted else "FAILED"
+    if name in console.begun:
         return "done"
-    if name in voice.planned:
+    if name in console.planned:
         return "not run"
     return "unchanged" if record else "not asked for"
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ser_utils import parameters, study
+from ser_utils.console import OK, Console, shown, summary
 from ser_utils.report.record import load_records, load_waiting, save_waiting
-from ser_utils.voice import OK, Voice, shown, summary
 
 # what a notebook leaves under reports/<profile> besides its page, its executed copy and its record
 LEAVES = {
@@ -133,13 +133,13 @@ def run(
         forced |= {name: f"--from {start}" for name in names if name >= resolve(start, names, profile)}
     with _alone():
         _sweep(profile)
-        voice = Voice(profile, forced, dry_run=dry_run)
-        code = _snakemake(profile, targets, voice, dry_run=dry_run, cores=cores or available_cores())
+        console = Console(profile, forced, dry_run=dry_run)
+        code = _snakemake(profile, targets, console, dry_run=dry_run, cores=cores or available_cores())
         if dry_run:
-            print("nothing to do" if not voice.begun else "dry run: nothing was run", file=sys.stderr)
+            print("nothing to do" if not console.begun else "dry run: nothing was run", file=sys.stderr)
             return code
-        changed = _keep_waiting(profile, names, targets, voice)
-        summary(profile, names, targets, voice)
+        changed = _keep_waiting(profile, names, targets, console)
+        summary(profile, names, targets, console)
         print(f"report: {shown(_render(profile, anew=changed))}", file=sys.stderr)
     return code
 
@@ -196,7 +196,7 @@ def _sweep(profile: str) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _snakemake(profile: str, targets: list[str], voice: Voice, *, dry_run: bool, cores: int) -> int:
+def _snakemake(profile: str, targets: list[str], console: Console, *, dry_run: bool, cores: int) -> int:
     from snakemake.api import SnakemakeApi
     from snakemake.exceptions import WorkflowError
     from snakemake.logging import logger
@@ -209,7 +209,7 @@ def _snakemake(profile: str, targets: list[str], voice: Voice, *, dry_run: bool,
     with SnakemakeApi(output) as api:
         for handler in list(logger.handlers):
             logger.removeHandler(handler)
-        logger.addHandler(voice)
+        logger.addHandler(console)
         workflow = api.workflow(
             resource_settings=smk.ResourceSettings(cores=cores),
             config_settings=smk.ConfigSettings(config={"profile": profile}),
@@ -219,7 +219,7 @@ def _snakemake(profile: str, targets: list[str], voice: Voice, *, dry_run: bool,
         dag = workflow.dag(
             smk.DAGSettings(
                 targets=set(targets),
-                forcerun=set(voice.forced),
+                forcerun=set(console.forced),
                 force_incomplete=True,  # what a killed run was writing is made anew
                 rerun_triggers={RerunTrigger.MTIME, RerunTrigger.PARAMS, RerunTrigger.INPUT},
                 max_checksum_file_size=0,
@@ -234,9 +234,9 @@ def _snakemake(profile: str, targets: list[str], voice: Voice, *, dry_run: bool,
                 scheduler_settings=GreedySettings(),
             )
         except WorkflowError as error:
-            if not voice.failed and not voice.interrupted:
+            if not console.failed and not console.interrupted:
                 raise study.UserError(f"Snakemake: {' '.join(str(error).split())}") from error
-            return 130 if voice.interrupted else 1
+            return 130 if console.interrupted else 1
         except OSError as error:
             raise study.UserError(
                 f"{error.filename or study.output_root()}: {error.strerror}; mend it, then run again"
@@ -244,7 +244,7 @@ def _snakemake(profile: str, targets: list[str], voice: Voice, *, dry_run: bool,
     return 0
 
 
-def _keep_waiting(profile: str, names: list[str], targets: list[str], voice: Voice) -> bool:
+def _keep_waiting(profile: str, names: list[str], targets: list[str], console: Console) -> bool:
     """Note which notebooks did not run since what they need failed; a notebook that ran or is current waits no more.
 
     Returns
@@ -254,11 +254,11 @@ def _keep_waiting(profile: str, names: list[str], targets: list[str], voice: Voi
     """
     reports = study.paths(profile).reports
     before = load_waiting(reports)
-    stuck = voice.planned - voice.begun
-    kept = (set(names) - set(targets) | stuck) - voice.begun
+    stuck = console.planned - console.begun
+    kept = (set(names) - set(targets) | stuck) - console.begun
     waiting = {name: failed for name, failed in before.items() if name in kept}
-    for name in stuck & set(names) if not voice.interrupted else ():
-        failed = [other for other in ("manifest", *upstream(name, names)) if other in voice.failed]
+    for name in stuck & set(names) if not console.interrupted else ():
+        failed = [other for other in ("manifest", *upstream(name, names)) if other in console.failed]
         waiting |= {name: failed} if failed else {}
     if waiting != before:
         save_waiting(reports, waiting)
