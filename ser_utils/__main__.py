@@ -80,10 +80,10 @@ def _manifest(options: argparse.Namespace) -> int:
 
 
 def _notebook(options: argparse.Namespace) -> int:
-    from ser_utils import runner, voice
+    from ser_utils import console, runner
 
     record = runner.run(options.name, options.profile)
-    print(voice.sentence(record), file=sys.stderr)
+    print(console.sentence(record), file=sys.stderr)
     return 0 if record["status"] == "ok" else 1
 
 
