@@ -4,8 +4,8 @@
 #   ./run_all.sh                 the embedded synthetic corpus; no download besides the Python packages
 #   SER_DATA=/corpora ./run_all.sh full      every real corpus that has a folder there
 #
-# Machine: Linux or macOS, 2 cores, 4 GB of memory, 4 GB of disk; no GPU. Minutes on 2 cores: 2 to 5 for the
-# environment (once), 8 for demo, 45 for full with RAVDESS and EmoDB; seconds when nothing changed.
+# Machine: Linux or macOS, 2 cores, 6 GB of memory, 4 GB of disk; no GPU. Minutes on 2 cores: 2 to 5 for the
+# environment (once), 3 for demo, 30 for full with RAVDESS and EmoDB; seconds when nothing changed.
 # Stop it at any time (Ctrl-C, kill): the next call goes on where it stopped.
 set -euo pipefail
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from conftest import LSTM, make_project
 
-from ser_utils import graph, parameters, runner, study, voice
+from ser_utils import console, graph, parameters, runner, study
 from ser_utils.report import record
 
 # --- parameters -------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def test_unknown_notebook_is_named(project):
     ],
 )
 def test_why(reason, said):
-    assert voice.why(reason, "demo", "asked for") == said
+    assert console.why(reason, "demo", "asked for") == said
 
 
 def test_error_line_names_the_cause():
@@ -200,7 +200,7 @@ def test_a_notebook_waits_until_it_ran_or_is_current(monkeypatch, tmp_path):
     reports = study.paths("demo").reports
 
     def after(targets, *, planned=(), begun=(), failed=()):
-        said = voice.Voice("demo", {}, dry_run=False)
+        said = console.Console("demo", {}, dry_run=False)
         said.planned, said.begun, said.failed = set(planned), set(begun), dict.fromkeys(failed, "")
         graph._keep_waiting("demo", names, targets, said)
         return record.load_waiting(reports)
