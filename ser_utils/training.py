@@ -212,8 +212,10 @@ class BestByUAR:
 
     def _tell(self, epoch: int, uar: float, *, every_s: float = 10.0) -> None:
         now = time.monotonic()
-        if now - self.said > every_s:
-            left = (now - self.start) / epoch * (self.recipe.epochs - epoch)
+        if epoch == 1:  # most of it is the building of graphs: it says nothing about the next ones
+            self.start = now
+        elif now - self.said > every_s:
+            left = (now - self.start) / (epoch - 1) * (self.recipe.epochs - epoch)
             study.progress(
                 f"{self.label}: epoch {epoch}/{self.recipe.epochs}, validation UAR {uar:.3f} "
                 f"(best {self.uar:.3f}), at most {study.duration(left)} left in this fold"
