@@ -62,11 +62,9 @@ class FrameSpec:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise study.UserError(f"features '{self.kind}' are unknown; use one of {', '.join(KINDS)}")
-        for name in ("n_fft", "hop_length", "n_mels", "n_mfcc", "max_s"):
-            if getattr(self, name) <= 0:
-                raise study.UserError(f"{name} {getattr(self, name)} must be above 0")
-        if self.trim_db < 0:
-            raise study.UserError(f"trim_db {self.trim_db} must be 0 or more")
+        positive = ("n_fft", "hop_length", "n_mels", "n_mfcc", "max_s")
+        study.check_range(self, "above 0", lambda value: value > 0, *positive)
+        study.check_range(self, "0 or more", lambda value: value >= 0, "trim_db")
         if self.clip_mean not in CLIP_MEANS:
             raise study.UserError(f"clip_mean '{self.clip_mean}' is unknown; use one of {', '.join(CLIP_MEANS)}")
         if not 0 < self.fmin < self.fmax <= self.sr / 2:

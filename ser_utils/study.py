@@ -162,6 +162,19 @@ def _check_form(file: str, key: str, value: Any, *, form: str) -> None:
         _check_form(file, f"{key}.{name}", part, form=f"{form}.*")
 
 
+def check_range(settings: Any, words: str, fits: Callable[[Any], bool], *names: str) -> None:
+    """Refuse settings outside their range.
+
+    Raises
+    ------
+    UserError
+        Naming the setting, its value and, in `words`, what it must be.
+    """
+    for name in names:
+        if not fits(getattr(settings, name)):
+            raise UserError(f"{name} {getattr(settings, name)} must be {words}; change it in the profile")
+
+
 # --- seeds and provenance ---------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from sklearn.metrics import recall_score
 
 from ser_utils import models, splits, study
+from ser_utils.augment import FrameAugmentation, disturb
 from ser_utils.features import Frames
 from ser_utils.splits import Fold
 
@@ -33,17 +34,8 @@ class Recipe:
         Peak rate of AdamW after one warm-up epoch, then cosine decay to zero.
     label_smoothing : float
         In [0, 1).
-    time_mask, column_mask : float
-        SpecAugment (Park et al. 2019, doi:10.21437/Interspeech.2019-2680): longest masked share of the frames and
-        of the columns, two masks each, in [0, 1).
-    mixup : float
-        Beta parameter of mixup (Zhang et al. 2018, arXiv:1710.09412); 0 switches it off.
-    speed : float
-        Largest relative change of tempo by resampling frames, e.g. 0.1.
-    warp : float
-        Largest relative stretch of the mel axis, e.g. 0.1: vocal-tract-length perturbation (Jaitly & Hinton 2013).
-    n_bands : int
-        Leading columns that are mel bands; `warp` stretches these and no others.
+    augmentation : FrameAugmentation
+        How training batches are disturbed.
     """
 
     epochs: int = 50
@@ -52,27 +44,13 @@ class Recipe:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     label_smoothing: float = 0.1
-    time_mask: float = 0.1
-    column_mask: float = 0.1
-    mixup: float = 0.2
-    speed: float = 0.1
-    warp: float = 0.0
-    n_bands: int = 0
+    augmentation: FrameAugmentation = field(default_factory=FrameAugmentation)
 
     def __post_init__(self) -> None:
-        limits = {
-            "1 or more": (("epochs", "patience", "batch_size"), lambda value: value >= 1),
-            "above 0": (("learning_rate",), lambda value: value > 0),
-            "0 or more": (("weight_decay", "mixup", "n_bands"), lambda value: value >= 0),
-            "at least 0 and below 1": (
-                ("label_smoothing", "time_mask", "column_mask", "speed", "warp"),
-                lambda value: 0 <= value < 1,
-            ),
-        }
-        for words, (names, fits) in limits.items():
-            for name in names:
-                if not fits(getattr(self, name)):
-                    raise study.UserError(f"{name} {getattr(self, name)} must be {words}; change it in the profile")
+        study.check_range(self, "1 or more", lambda value: value >= 1, "epochs", "patience", "batch_size")
+        study.check_range(self, "above 0", lambda value: value > 0, "learning_rate")
+        study.check_range(self, "0 or more", lambda value: value >= 0, "weight_decay")
+        study.check_range(self, "at least 0 and below 1", lambda value: 0 <= value < 1, "label_smoothing")
 
 
 @dataclass(frozen=True)
@@ -133,7 +111,7 @@ class Batches:
         for rows in self._rows():
             x, n_frames, targets = self.x[rows], self.n_frames[rows], self.targets[rows]
             if self.rng is not None:
-                x, n_frames, targets = augment(x, n_frames, targets, self.recipe, self.rng)
+                x, n_frames, targets = disturb(x, n_frames, targets, self.recipe.augmentation, self.rng)
             # lengths in steps of 32 frames: few shapes, so the backend compiles few graphs
             longest = min(-(-int(n_frames.max()) // 32) * 32, x.shape[1])
             mask = (np.arange(longest) < n_frames[:, None]).astype(np.float32)
@@ -148,46 +126,6 @@ class Batches:
         order = np.concatenate([pool[np.argsort(self.n_frames[pool], kind="stable")] for pool in pools])
         batches = [order[i : i + size] for i in range(0, len(order), size)]
         return [batches[i] for i in self.rng.permutation(len(batches))]
-
-
-def augment(
-    x: np.ndarray, n_frames: np.ndarray, targets: np.ndarray, recipe: Recipe, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Random tempo, masks (SpecAugment) and mixup of one batch; shapes stay."""
-    x = x.copy()
-    n_frames = n_frames.copy()
-    for i in range(len(x)):
-        clip = x[i, : n_frames[i]]
-        if recipe.warp and recipe.n_bands:
-            bands = _stretch(clip[:, : recipe.n_bands], recipe.n_bands, 1 + rng.uniform(-1, 1) * recipe.warp, axis=1)
-            clip = np.concatenate([bands, clip[:, recipe.n_bands :]], axis=1)
-        if recipe.speed:
-            factor = 1 + rng.uniform(-1, 1) * recipe.speed
-            clip = _stretch(clip, min(max(2, round(len(clip) / factor)), x.shape[1]), factor, axis=0)
-        x[i, : len(clip)], x[i, len(clip) :], n_frames[i] = clip, 0, len(clip)
-        for axis, size, share in ((0, int(n_frames[i]), recipe.time_mask), (1, x.shape[2], recipe.column_mask)):
-            for _ in range(2):
-                width = rng.integers(0, int(size * share) + 1)
-                start = rng.integers(0, size - width + 1)
-                np.moveaxis(x[i], axis, 0)[start : start + width] = 0
-    if recipe.mixup:
-        other = rng.permutation(len(x))
-        share = rng.beta(recipe.mixup, recipe.mixup, size=len(x)).astype(np.float32)
-        share = np.maximum(share, 1 - share)
-        x = share[:, None, None] * x + (1 - share)[:, None, None] * x[other]
-        targets = share[:, None] * targets + (1 - share)[:, None] * targets[other]
-        n_frames = np.maximum(n_frames, n_frames[other])
-    return x, n_frames, targets
-
-
-def _stretch(clip: np.ndarray, size: int, factor: float, *, axis: int) -> np.ndarray:
-    """Values at every `factor`-th position along `axis`, interpolated; the last value is held beyond the end."""
-    positions = np.minimum(np.arange(size) * factor, clip.shape[axis] - 1)
-    low = positions.astype(int)
-    high = np.minimum(low + 1, clip.shape[axis] - 1)
-    share = (positions - low).astype(np.float32)
-    share = share[:, None] if axis == 0 else share
-    return clip.take(low, axis) * (1 - share) + clip.take(high, axis) * share
 
 
 class BestByUAR:

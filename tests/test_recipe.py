@@ -20,8 +20,8 @@ def _seeded():
         ({"epochs": 0}, "epochs 0 must be 1 or more"),
         ({"patience": 0}, "patience 0 must be 1 or more"),
         ({"learning_rate": 0.0}, "learning_rate 0.0 must be above 0"),
-        ({"mixup": -1.0}, "mixup -1.0 must be 0 or more"),
-        ({"time_mask": 1.5}, "time_mask 1.5 must be at least 0 and below 1"),
+        ({"weight_decay": -1.0}, "weight_decay -1.0 must be 0 or more"),
+        ({"label_smoothing": 1.5}, "label_smoothing 1.5 must be at least 0 and below 1"),
     ],
 )
 def test_recipes_that_cannot_be_are_refused(change, message):
