@@ -46,6 +46,7 @@ rule manifest:
         rel(study.ROOT / "requirements.lock"),
     output:
         rel(WHERE.manifest),
+        rel(WHERE.derived / "findings.parquet"),
         *([rel(WHERE.derived / "noise.parquet")] if SETTINGS["noise"] else []),
     params:
         *graph.settings(PROFILE, without=("embed_audio",)),

@@ -22,7 +22,8 @@ from ser_utils.report.record import load_records, load_waiting, save_waiting
 
 # what a notebook leaves under reports/<profile> besides its page, its executed copy and its record
 LEAVES = {
-    "04_lstm": ["predictions/04_lstm.parquet"],
+    "01_eda": ["tables/01_quality.csv"],
+    "04_lstm": ["predictions/04_lstm.parquet", "results/04_lstm.csv"],
     "09_evaluation": ["results.csv"],
 }
 EVALUATION = "09_evaluation"  # reads the predictions of every notebook before it

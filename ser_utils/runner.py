@@ -72,7 +72,7 @@ def run(name: str, profile: str) -> dict[str, Any]:
         "notebook": name,
         "title": _title(name),
         "profile": profile,
-        "run_id": study.run_id(),
+        "run_id": monitor.run_id,
         "status": status,
         "error": error,
         "parameters": {key: value.default for key, value in known.items()} | values,
@@ -145,7 +145,8 @@ def _outputs(name: str, where: study.Paths, *, since: float) -> dict[str, str]:
     number = name.split("_")[0]
     files = [where.reports / "notebooks" / f"{name}.ipynb"]
     files += [where.predictions / f"{name}.parquet", where.reports / "results" / f"{name}.csv"]
-    files += [where.reports / "results.csv", *sorted(where.figures.glob(f"{number}_*"))]
+    files += [where.reports / "results.csv", *sorted((where.reports / "tables").glob(f"{number}_*"))]
+    files += sorted(where.figures.glob(f"{number}_*"))
     hashes = {}
     for file in files:
         if file.is_file() and file.stat().st_mtime >= since - 1:  # file systems round times down
@@ -155,11 +156,11 @@ def _outputs(name: str, where: study.Paths, *, since: float) -> dict[str, str]:
     return hashes
 
 
-def _kernel_environment(progress: Path) -> dict[str, str]:
+def _kernel_environment(monitor: _Monitor) -> dict[str, str]:
     """Threads come from processes (``SER_JOBS``), so each process computes on one: the same numbers on any machine."""
     return os.environ | {
-        "SER_PROGRESS": str(progress),
-        "SER_RUN_ID": study.run_id(),
+        "SER_PROGRESS": str(monitor.progress),
+        "SER_RUN_ID": monitor.run_id,
         "PYTHONHASHSEED": "0",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -206,7 +207,7 @@ class _Engine(Engine):
             nb_man, kernel_name=kernel_name, kernel_manager_class=_Kernel, timeout=None, startup_timeout=120
         )
         with open(monitor.words, "wb") as words:
-            client.execute(env=_kernel_environment(monitor.progress), stdout=words, stderr=words)
+            client.execute(env=_kernel_environment(monitor), stdout=words, stderr=words)
 
 
 papermill_engines.register(_Engine.NAME, _Engine)
@@ -220,6 +221,7 @@ class _Monitor:
 
     def __init__(self, name: str, *, every_s: float = 0.4) -> None:
         self.name = name
+        self.run_id = study.run_id()  # one for the kernel and the record
         self.peak_bytes = 0  # resident memory of the kernel and all its workers; shared pages count in each
         self.cell = 0
         self._every_s = every_s

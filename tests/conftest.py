@@ -31,12 +31,16 @@ def build(profile):
         {"path": "a.wav", "corpus": "toy", "corpus_version": "1", "speaker": "s", "exclude_reason": "",
          "duration_s": 1.0, "sha256": "0"}, index=[0]
     )
-    for file in (where.manifest, where.derived / "noise.parquet"):
+    for file in (where.manifest, where.derived / "noise.parquet", where.derived / "findings.parquet"):
         with study.atomic(file) as temporary:
             table.to_parquet(temporary)
 '''
 FEATURES = '"""A module that one notebook uses."""\n\nVALUE = 1\n'
-EDA = ["from ser_utils import study\n\nstudy.progress('counting')\nprint(rows, profile)"]
+EDA = [
+    "from ser_utils import study\n\nstudy.progress('counting')\nprint(rows, profile)",
+    "with study.atomic(study.paths(profile).reports / 'tables' / '01_quality.csv') as temporary:\n"
+    "    temporary.write_text('clip_id\\n')",
+]
 LSTM = [
     "import pandas as pd\n\nfrom ser_utils import evaluation, features, study",
     "study.progress('fold 1 of 1')\n"
@@ -47,7 +51,10 @@ LSTM = [
     "table['p_sad'] = 1 - table['p_happy']\n"
     "known = dict(run_id=study.run_id(), profile=profile, corpus='toy', corpus_version='1', split='loso', fold=0)\n"
     "known |= dict(seed=0, model='lstm', features='none', train_regime='clean', condition='clean')\n"
-    "evaluation.save_predictions(table.assign(**known), profile, '04_lstm')",
+    "table = table.assign(**known)\n"
+    "scores = evaluation.results_table(table, n_resamples=100)\n"
+    "evaluation.save_results(scores, study.paths(profile).reports / 'results' / '04_lstm.csv')\n"
+    "evaluation.save_predictions(table, profile, '04_lstm')",
 ]
 EVALUATION = [
     "from ser_utils import evaluation, study",
