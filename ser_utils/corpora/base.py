@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 EMOTIONS = ("angry", "calm", "disgust", "fear", "happy", "neutral", "sad", "surprise", "boredom")
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mp4")
+MISSING = "audio missing"  # exclude_reason of a clip whose labels are there and whose sound is not
 
 SPEECH_COLUMNS = {
     "path": "str",  # below the corpus's audio root, with forward slashes
@@ -17,18 +20,30 @@ SPEECH_COLUMNS = {
     "clip_id": "str",  # unique within the corpus
     "speaker": "str",  # unique over corpora: "<corpus>_<id>"
     "gender": "str",  # female | male | unknown
+    "age_group": "str",  # of the speaker: 18-29 | 30-44 | 45-59 | 60+ | empty where none is published
     "emotion": "str",  # one of EMOTIONS
     "emotion_raw": "str",  # as the corpus writes it
     "intensity": "str",
     "sentence": "str",
+    "repetition": "str",  # take of the same sentence and emotion
     "text": "str",
+    "dialogue": "str",  # clips of one conversation share it
+    "split": "str",  # official part: train | validation | test; empty where there is none
     "language": "str",  # ISO 639-1
     "duration_s": "float64",
     "sample_rate": "int64",  # Hz
     "channels": "int64",
+    "level_dbfs": "float64",  # root mean square, full scale is 0
+    "peak_dbfs": "float64",
+    "dc_offset": "float64",  # mean of the samples, full scale is 1
+    "clipped_share": "float64",  # share of the samples in runs at the clip's own extreme
     "sha256": "str",
     "licence": "str",
     "exclude_reason": "str",  # empty: the clip is used
+}
+LABELS = {  # what a loader may leave out, and what stands there then
+    "gender": "unknown",
+    **dict.fromkeys(("age_group", "intensity", "sentence", "repetition", "text", "dialogue", "split"), ""),
 }
 NOISE_COLUMNS = {
     name: SPEECH_COLUMNS.get(name, dtype)
@@ -55,13 +70,26 @@ class LeftOut(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Download:
+    """One file of a corpus that can be fetched without registration."""
+
+    address: str
+    checksum: str = ""  # "md5:…" or "sha256:…"; empty where none is published
+    to: str = ""  # path below the corpus folder; an archive is unpacked beside it
+    size: int = 0  # bytes; 0: not published
+
+
+@dataclass(frozen=True, kw_only=True)
 class Corpus:
     """One corpus: where it comes from, how its files are named, what is expected of it.
 
-    ``parse`` maps the path of a clip below the corpus folder to the label columns of its manifest row
-    (``clip_id, speaker, gender, emotion, emotion_raw, intensity, sentence, text`` for speech;
+    Labels come from names or from a table. ``parse`` maps the path of a clip below the corpus folder to the label
+    columns of its manifest row (``clip_id, speaker, emotion, emotion_raw`` and any of :data:`LABELS` for speech;
     ``clip_id, noise_class, fold, source`` for noise) and raises ``ValueError`` with one clause that names the
-    offending field, e.g. ``"emotion code '09' is not one of 01 … 08"``, or :class:`LeftOut`.
+    offending field, e.g. ``"emotion code '09' is not one of 01 … 08"``, or :class:`LeftOut`. ``table`` maps the corpus
+    folder to one row per clip with the same columns, ``path`` below the corpus folder (where the sound lies or would
+    lie), and optionally ``exclude_reason``; it raises :class:`~ser_utils.study.UserError` for a table that cannot be
+    read. Rows whose file is not there stay in the manifest as :data:`MISSING`.
     """
 
     name: str  # folder name below the data root, lower case
@@ -74,15 +102,19 @@ class Corpus:
     audio_may_be_published: bool = False  # whether a public report may play its clips
     citation: str  # BibTeX
     address: str
-    checksum: str = ""  # "md5:…" or "sha256:…" of the published archive
+    downloads: Callable[[], Sequence[Download]] | None = field(default=None, repr=False)  # what `data get` fetches
+    steps: str = ""  # what a person has to do where `data get` cannot, in full sentences
     layout: str  # one line for people, e.g. "ravdess/Actor_01/03-01-01-01-01-01-01.wav"
     pattern: str  # glob below the corpus folder that finds the clips, e.g. "Actor_*/*"
-    parse: Callable[[Path], dict[str, Any]] = field(repr=False)
-    n_clips: int  # official count
+    parse: Callable[[Path], dict[str, Any]] | None = field(default=None, repr=False)
+    table: Callable[[Path], pd.DataFrame] | None = field(default=None, repr=False)
+    n_clips: int  # official count; 0: nobody knows
     expected: Callable[[], frozenset[str]] | None = field(default=None, repr=False)  # clip_id of every official clip
     n_speakers: int = 0
     emotions: tuple[str, ...] = ()
     split: str = "loso"  # the split that scores are published on
     folds: tuple[tuple[str, ...], ...] = ()  # published test speakers of each fold
+    n_groups: int = 5  # folds of split speaker_groups and random
+    leaks: tuple[str, ...] = ()  # kinds of leak that the split has by its nature, e.g. ("speaker",); reports say so
     synthesise: Callable[[Path], None] | None = field(default=None, repr=False)  # writes the clips into a new folder
     notes: Mapping[str, str] = field(default_factory=dict)

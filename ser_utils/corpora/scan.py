@@ -16,7 +16,7 @@ import pandas as pd
 import soundfile as sf
 
 from ser_utils import study
-from ser_utils.corpora.base import AUDIO_SUFFIXES, NOISE_COLUMNS, SPEECH_COLUMNS, Corpus, LeftOut
+from ser_utils.corpora.base import AUDIO_SUFFIXES, LABELS, NOISE_COLUMNS, SPEECH_COLUMNS, Corpus, LeftOut
 
 SILENT_PEAK = 10 ** (-60 / 20)  # full scale is 1: a clip that never rises above −60 dBFS holds no speech
 LFS_POINTER = b"version https://git-lfs"
@@ -151,7 +151,7 @@ def read_clip(path: Path, *, corpus: Corpus, root: Path, exclude: dict[str, str]
             problem = f"a link to a file that does not exist ({os.readlink(path)})"
         return Finding(corpus.name, relative, problem, STOPS, advice)
     common = {"path": relative, "corpus": corpus.name, "corpus_version": corpus.version, "licence": corpus.licence}
-    return common | {"language": corpus.language} | labels | audio
+    return common | LABELS | {"language": corpus.language} | labels | audio
 
 
 def probe(path: Path) -> dict[str, Any]:
@@ -189,6 +189,10 @@ def probe(path: Path) -> dict[str, Any]:
         "duration_s": len(samples) / sample_rate,
         "sample_rate": sample_rate,
         "channels": samples.shape[1],
+        "level_dbfs": 10 * np.log10(max(float(np.mean(samples**2)), 1e-12)),
+        "peak_dbfs": 20 * np.log10(max(peak, 1e-6)),
+        "dc_offset": float(samples.mean()),
+        "clipped_share": float((np.abs(samples) >= max(peak, 0.5)).mean()),
         "sha256": hashlib.sha256(data).hexdigest(),
         "exclude_reason": "" if peak >= SILENT_PEAK else "silent: its peak is below -60 dBFS",
     }
