@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ser_utils.corpora.base import Corpus, LeftOut
+from ser_utils.corpora.base import Corpus, Download, LeftOut
 
 MODALITIES = {"01": "film with sound", "02": "film without sound", "03": "sound"}
 CHANNELS = {"01": "speech", "02": "song"}
@@ -112,8 +112,14 @@ CORPUS = Corpus(
   journal = {PLoS ONE}, volume = {13}, number = {5}, pages = {e0196391}, year = {2018},
   doi = {10.1371/journal.pone.0196391}
 }""",
-    address="https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip",
-    checksum="md5:bc696df654c87fed845eb13823edef8a",
+    address="https://zenodo.org/records/1188976",
+    downloads=lambda: (
+        Download(
+            address="https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip",
+            checksum="md5:bc696df654c87fed845eb13823edef8a",
+            to="Audio_Speech_Actors_01-24.zip",
+        ),
+    ),
     layout="ravdess/Actor_01/03-01-01-01-01-01-01.wav",
     pattern="**/Actor_*/*",
     parse=parse,
