@@ -10,8 +10,15 @@ import pandas as pd
 
 from ser_utils import study
 
-SPLITS = ("published", "loso", "speaker_groups")
-LEAKS = ("clip", "speaker", "content", "fitted")
+SPLITS = ("published", "loso", "speaker_groups", "random")
+OFFICIAL = ("train", "validation", "test")  # parts in the manifest's column `split`
+_SHARED = {  # kind of leak → column of the manifest whose values must not be shared
+    "clip": "clip_id",
+    "speaker": "speaker",
+    "content": "sha256",
+    "parent": "parent",  # an augmented copy names the clip that it was made from, an original names itself
+}
+LEAKS = (*_SHARED, "fitted")
 
 
 class LeakError(AssertionError):
@@ -20,7 +27,7 @@ class LeakError(AssertionError):
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold as clip ids; validation clips come from training speakers and are trained on by nobody.
+    """One fold as clip ids; validation clips come from the training side and are trained on by nobody.
 
     Attributes
     ----------
@@ -42,31 +49,38 @@ def make_folds(
     *,
     published: Collection[Collection[str]] = (),
     n_groups: int = 5,
+    group: str = "",
     validation_share: float = 0.2,
     seed: int = 0,
 ) -> list[Fold]:
-    """Speaker-disjoint folds of one corpus.
+    """Folds of one corpus; speaker-disjoint, but for ``random``.
 
     Parameters
     ----------
     manifest : pd.DataFrame
-        Usable clips of one corpus: ``clip_id, speaker, gender``.
+        Usable clips of one corpus: ``clip_id, speaker, gender``; ``emotion`` and `group` for ``random``, ``split`` for
+        official parts.
     split : str
-        ``published`` (test speakers from `published`), ``loso`` (leave one speaker out), or ``speaker_groups``
-        (`n_groups` groups of speakers, balanced by gender, seeded).
+        ``published`` (test speakers from `published`; without any, the official parts of column ``split``), ``loso``
+        (leave one speaker out), ``speaker_groups`` (`n_groups` groups of speakers, balanced by gender, seeded), or
+        ``random`` (`n_groups` parts, each with its share of every emotion, seeded): what a corpus without speakers is
+        left with, and a rung of the leakage ladder.
     published : collection of collections of str
         Test speakers of each fold. Speakers that the manifest lacks are skipped, and so are folds that lose all.
     n_groups : int
-        Folds of ``speaker_groups``.
+        Folds of ``speaker_groups`` and ``random``.
+    group : str
+        Column whose values ``random`` keeps together, such as ``sentence``; there may be fewer folds then.
     validation_share : float
-        Share of the training speakers that validate, at least one, balanced by gender; in (0, 1).
+        Share of the training speakers that validate, at least one, balanced by gender; in (0, 1). Where one speaker
+        trains, and for ``random``, the share of the clips.
     seed : int
         Draws groups and validation speakers.
 
     Raises
     ------
     study.UserError
-        When the split is unknown, the corpus has no speakers, or too few for the split.
+        When the split is unknown, or the corpus has too few speakers, clips or official parts for it.
 
     Examples
     --------
@@ -74,17 +88,21 @@ def make_folds(
     >>> [fold.test.tolist() for fold in make_folds(clips, "loso")]
     [['a'], ['b'], ['c'], ['d']]
     """
-    speakers = manifest.groupby("speaker")["gender"].first()
     if split not in SPLITS:
         raise study.UserError(f"split '{split}' is unknown; use one of {', '.join(SPLITS)}")
     if not 0 < validation_share < 1 or n_groups < 2:
         raise study.UserError(
             f"validation_share {validation_share} must lie between 0 and 1, n_groups {n_groups} must be 2 or more"
         )
-    if len(speakers) < 3:
+    if split == "random":
+        return _random_folds(manifest, n_groups, group, validation_share, seed)
+    if split == "published" and not published:
+        return [_official_fold(manifest, validation_share, seed)]
+    speakers = manifest.groupby("speaker")["gender"].first()
+    if len(speakers) < 2:
         raise study.UserError(
-            f"split '{split}' needs 3 speakers or more, this corpus has {len(speakers)}: "
-            "one to test on, one to validate on, one to train on"
+            f"split '{split}' needs 2 speakers or more, this corpus has {len(speakers)}: one to test on, one to train "
+            "on; use split random, whose scores are those of known speakers"
         )
     groups = {
         "published": lambda: [sorted(set(group) & set(speakers.index)) for group in published],
@@ -109,24 +127,74 @@ def _fold(
 ) -> Fold:
     rest = speakers.drop(list(test))
     rng = np.random.default_rng([seed, index])
+    who = manifest["speaker"]
+    tested = manifest.loc[who.isin(test), "clip_id"].to_numpy(dtype=str)
+    if not len(rest):
+        raise study.UserError(
+            f"fold {index + 1} tests on every speaker and leaves none to train on; use more groups or another split"
+        )
+    if len(rest) == 1:
+        return Fold(index, *_divide(manifest[who.isin(rest.index)], share, rng), tested)
     order = [rng.permutation(members.index.to_numpy(dtype=str)) for _, members in rest.groupby(rest)]
     dealt = [speaker for turn in range(len(rest)) for group in order for speaker in group[turn : turn + 1]]
     validation = dealt[: min(max(1, round(share * len(rest))), len(rest) - 1)]
-    if not validation:
-        raise study.UserError(
-            f"fold {index + 1} leaves {len(rest)} speakers beside the test speakers, but it takes 2: "
-            "one to validate on, one to train on; use more groups or another split"
-        )
-    who = manifest["speaker"]
-    pick = [manifest.loc[who.isin(names), "clip_id"].to_numpy(dtype=str) for names in (validation, list(test))]
     train = manifest.loc[~who.isin([*validation, *test]), "clip_id"].to_numpy(dtype=str)
-    return Fold(index, train, *pick)
+    return Fold(index, train, manifest.loc[who.isin(validation), "clip_id"].to_numpy(dtype=str), tested)
+
+
+def _divide(rows: pd.DataFrame, share: float, rng: np.random.Generator) -> list[np.ndarray]:
+    """Clips to train and to validate on, of one speaker or of nobody known; no sentence in both where there are some."""
+    has_sentences = "sentence" in rows and rows["sentence"].nunique() >= 2
+    parts = _deal(rows, max(2, round(1 / share)), "sentence" if has_sentences else "", rng)
+    ids = rows["clip_id"].to_numpy(dtype=str)
+    return [ids[parts != 0], ids[parts == 0]]
+
+
+def _deal(rows: pd.DataFrame, n_parts: int, group: str, rng: np.random.Generator) -> np.ndarray:
+    """Part of each row, 0 … at most `n_parts` - 1: groups as a whole, or the clips of each emotion in turn."""
+    if group:
+        names = rng.permutation(rows[group].unique().astype(str))
+        return rows[group].map({name: i % n_parts for i, name in enumerate(names)}).to_numpy()
+    shuffled = rows["emotion"].iloc[rng.permutation(len(rows))].sort_values(kind="stable")
+    part = pd.Series(np.arange(len(rows)) % n_parts, index=shuffled.index)
+    return part.loc[rows.index].to_numpy()
+
+
+def _random_folds(manifest: pd.DataFrame, n_groups: int, group: str, share: float, seed: int) -> list[Fold]:
+    if group and manifest[group].nunique() < 2:
+        raise study.UserError(f"split 'random' by {group} needs 2 of them or more, this corpus has one")
+    part = _deal(manifest, n_groups, group, np.random.default_rng(seed))
+    ids = manifest["clip_id"].to_numpy(dtype=str)
+    n_folds = len(np.unique(part))
+    if n_folds < 2 or len(ids) < 2 * n_folds:
+        raise study.UserError(f"split 'random' cannot make {n_groups} folds of {len(ids)} clips; lower n_groups")
+    dividers = (np.random.default_rng([seed, i]) for i in range(n_folds))
+    return [
+        Fold(i, *_divide(manifest[part != i], share, rng), ids[part == i]) for i, rng in zip(range(n_folds), dividers)
+    ]
+
+
+def _official_fold(manifest: pd.DataFrame, share: float, seed: int) -> Fold:
+    """The official parts; where none validates, a share of the training speakers (or clips) does."""
+    part = manifest["split"] if "split" in manifest else pd.Series("", index=manifest.index)
+    ids = {name: manifest.loc[part == name, "clip_id"].to_numpy(dtype=str) for name in OFFICIAL}
+    if not len(ids["train"]) or not len(ids["test"]):
+        raise study.UserError(
+            "split 'published' needs test speakers from the corpus, or the parts train and test in column split; this "
+            "corpus has neither; use loso, speaker_groups or random"
+        )
+    if not len(ids["validation"]):
+        train, validation = _divide(manifest[part == "train"], share, np.random.default_rng(seed))
+        ids |= {"train": train, "validation": validation}
+    return Fold(0, *(ids[name] for name in OFFICIAL))
 
 
 def check_leaks(
     fold: Fold, manifest: pd.DataFrame, *, fitted: Mapping[str, Collection[str]], allow: Collection[str] = ()
 ) -> None:
     """Raise when anything of the test clips is known in training or validation, or of validation in training.
+
+    Where one speaker is left beside the test speakers, the same person validates: with other clips.
 
     Training calls this itself, before it looks for a finished fold; only the leakage ladder switches parts of it off,
     by name.
@@ -135,11 +203,12 @@ def check_leaks(
     ----------
     fold : Fold
     manifest : pd.DataFrame
-        ``clip_id, speaker, sha256`` of all clips of the fold.
+        ``clip_id, speaker, sha256`` of all clips of the fold, and ``parent`` where some are augmented copies.
     fitted : mapping
         Name of a scaler, vocabulary, normaliser or threshold → clip ids that it was fitted on.
     allow : collection of str
-        Kinds of leak that are wanted: ``clip, speaker, content, fitted``.
+        Kinds of leak that are wanted: ``clip, speaker, content, parent, fitted``. Speakers that nobody knows (empty)
+        count as shared.
 
     Raises
     ------
@@ -151,13 +220,16 @@ def check_leaks(
     unknown = set(allow) - set(LEAKS)
     if unknown:
         raise study.UserError(f"leak '{min(unknown)}' is unknown; use one of {', '.join(LEAKS)}")
-    rows = manifest.set_index("clip_id")
-    parts = {name: rows.loc[getattr(fold, name)] for name in ("train", "validation", "test")}
+    rows = manifest.set_index("clip_id", drop=False)
+    parts = {name: rows.loc[getattr(fold, name)] for name in OFFICIAL}
+    only_one = pd.concat([parts["train"], parts["validation"]])["speaker"].nunique() == 1
     for hidden, known in (("test", "train"), ("test", "validation"), ("validation", "train")):
-        for kind, column in (("clip", None), ("speaker", "speaker"), ("content", "sha256")):
-            if kind not in allow:
-                values = [set(parts[part][column] if column else parts[part].index) for part in (hidden, known)]
-                _raise_if_shared(fold, kind, *values, where=f"{hidden} clips are known in {known}")
+        for kind, column in _SHARED.items():
+            same_person = kind == "speaker" and hidden == "validation" and only_one  # who else could validate?
+            if kind in allow or column not in rows or same_person:
+                continue
+            values = [set(parts[part][column]) for part in (hidden, known)]
+            _raise_if_shared(fold, kind, *values, where=f"{hidden} clips are known in {known}")
     if "fitted" not in allow:
         held_out = set(fold.test) | set(fold.validation)
         for name, ids in fitted.items():

@@ -59,7 +59,12 @@ def test_published_folds_survive_missing_speakers():
 
 
 @pytest.mark.parametrize(
-    ("split", "n_speakers", "message"), [("random", 10, "split 'random' is unknown"), ("loso", 2, "this corpus has 2")]
+    ("split", "n_speakers", "message"),
+    [
+        ("by_luck", 10, "split 'by_luck' is unknown"),
+        ("loso", 1, "this corpus has 1"),
+        ("published", 10, "parts train and test in column split"),
+    ],
 )
 def test_impossible_splits_are_refused(split, n_speakers, message):
     with pytest.raises(study.UserError, match=message):
@@ -84,6 +89,8 @@ def leaky(fold, kind):
         table.loc[table["clip_id"] == fold.train[0], "speaker"] = "s00"
     elif kind == "content":
         table.loc[table["clip_id"] == fold.validation[0], "sha256"] = f"hash-{fold.test[0]}"
+    elif kind == "parent":
+        table["parent"] = table["clip_id"].mask(table["clip_id"] == fold.train[0], fold.test[0])
     else:
         fitted = {"normaliser": [*fold.train, fold.test[0]]}
     return fold, table, fitted
@@ -135,5 +142,75 @@ def test_impossible_options_are_refused(options, message):
 
 
 def test_a_fold_that_leaves_nobody_to_train_on_is_refused():
-    with pytest.raises(study.UserError, match="fold 1 leaves 1 speakers"):
-        splits.make_folds(clips(3), "published", published=[("s00", "s01")])
+    with pytest.raises(study.UserError, match="fold 1 tests on every speaker"):
+        splits.make_folds(clips(2), "published", published=[("s00", "s01")])
+
+
+def spoken(n_speakers, n_sentences=4):
+    """Clips of every speaker, emotion and sentence."""
+    rows = [
+        {"speaker": f"s{s}", "gender": "female", "emotion": emotion, "sentence": f"t{t}"}
+        for s in range(n_speakers)
+        for emotion in ("angry", "happy", "sad")
+        for t in range(n_sentences)
+    ]
+    table = pd.DataFrame(rows)
+    return table.assign(clip_id=[f"c{i}" for i in table.index], sha256=[f"h{i}" for i in table.index])
+
+
+def test_of_two_speakers_one_trains_and_validates_with_other_sentences():
+    table = spoken(2)
+    folds = splits.make_folds(table, "loso")
+    sentence, speaker = (table.set_index("clip_id")[name] for name in ("sentence", "speaker"))
+    assert [set(speaker[fold.test]) for fold in folds] == [{"s0"}, {"s1"}]
+    for fold in folds:
+        assert len(fold.train)
+        assert len(fold.validation)
+        assert not set(sentence[fold.train]) & set(sentence[fold.validation])
+        splits.check_leaks(fold, table, fitted={"normaliser": fold.train})
+        with pytest.raises(splits.LeakError, match="leak 'speaker': test clips"):
+            splits.check_leaks(
+                dataclasses.replace(fold, test=fold.validation[:0]), table.assign(speaker="s"), fitted={}
+            )
+
+
+@pytest.mark.parametrize(("group", "n_folds"), [("", 5), ("sentence", 4)])
+def test_a_random_split_tests_every_clip_once_and_keeps_groups_together(group, n_folds):
+    table = spoken(3)
+    folds = splits.make_folds(table, "random", group=group)
+    assert len(folds) == n_folds
+    assert sorted(clip for fold in folds for clip in fold.test) == sorted(table["clip_id"])
+    rows = table.set_index("clip_id")
+    for fold in folds:
+        assert set(rows.loc[fold.test, "emotion"]) == {"angry", "happy", "sad"}
+        ids = [*fold.train, *fold.validation, *fold.test]
+        assert len(ids) == len(set(ids)) == len(table)
+        if group:
+            assert not set(rows.loc[fold.test, group]) & set(rows.loc[fold.train, group])
+        with pytest.raises(splits.LeakError, match="leak 'speaker'"):
+            splits.check_leaks(fold, table, fitted={})
+        splits.check_leaks(fold, table, fitted={"normaliser": fold.train}, allow=["speaker"])
+
+
+def test_a_random_split_of_too_few_clips_is_refused():
+    with pytest.raises(study.UserError, match="cannot make 5 folds of 6 clips"):
+        splits.make_folds(spoken(1, 2), "random")
+
+
+@pytest.mark.parametrize("parts", [("train", "validation", "test"), ("train", "train", "test")])
+def test_official_parts_are_one_fold(parts):
+    table = spoken(3).assign(split=lambda t: t["speaker"].map(dict(zip(("s0", "s1", "s2"), parts, strict=True))))
+    (fold,) = splits.make_folds(table, "published")
+    speaker = table.set_index("clip_id")["speaker"]
+    assert set(speaker[fold.test]) == {"s2"}
+    assert set(speaker[[*fold.train, *fold.validation]]) == {"s0", "s1"}
+    assert len(fold.train)
+    assert len(fold.validation)
+
+
+def test_clips_without_a_speaker_are_a_leak_unless_wanted():
+    table = spoken(1).assign(speaker="")
+    (fold, *_) = splits.make_folds(table, "random", n_groups=3)
+    with pytest.raises(splits.LeakError, match="leak 'speaker'"):
+        splits.check_leaks(fold, table, fitted={})
+    splits.check_leaks(fold, table, fitted={}, allow=("speaker",))
