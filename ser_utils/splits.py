@@ -143,7 +143,7 @@ def _fold(
 
 
 def _divide(rows: pd.DataFrame, share: float, rng: np.random.Generator) -> list[np.ndarray]:
-    """Clips to train and to validate on, of one speaker or of nobody known; no sentence in both where there are some."""
+    """Clips to train and to validate on where speakers cannot be kept apart; sentences are, where there are some."""
     has_sentences = "sentence" in rows and rows["sentence"].nunique() >= 2
     parts = _deal(rows, max(2, round(1 / share)), "sentence" if has_sentences else "", rng)
     ids = rows["clip_id"].to_numpy(dtype=str)
@@ -168,9 +168,9 @@ def _random_folds(manifest: pd.DataFrame, n_groups: int, group: str, share: floa
     n_folds = len(np.unique(part))
     if n_folds < 2 or len(ids) < 2 * n_folds:
         raise study.UserError(f"split 'random' cannot make {n_groups} folds of {len(ids)} clips; lower n_groups")
-    dividers = (np.random.default_rng([seed, i]) for i in range(n_folds))
     return [
-        Fold(i, *_divide(manifest[part != i], share, rng), ids[part == i]) for i, rng in zip(range(n_folds), dividers)
+        Fold(i, *_divide(manifest[part != i], share, np.random.default_rng([seed, i])), ids[part == i])
+        for i in range(n_folds)
     ]
 
 
@@ -222,7 +222,7 @@ def check_leaks(
         raise study.UserError(f"leak '{min(unknown)}' is unknown; use one of {', '.join(LEAKS)}")
     rows = manifest.set_index("clip_id", drop=False)
     parts = {name: rows.loc[getattr(fold, name)] for name in OFFICIAL}
-    only_one = pd.concat([parts["train"], parts["validation"]])["speaker"].nunique() == 1
+    only_one = len({*parts["train"]["speaker"], *parts["validation"]["speaker"]}) == 1
     for hidden, known in (("test", "train"), ("test", "validation"), ("validation", "train")):
         for kind, column in _SHARED.items():
             same_person = kind == "speaker" and hidden == "validation" and only_one  # who else could validate?

@@ -169,9 +169,7 @@ def test_of_two_speakers_one_trains_and_validates_with_other_sentences():
         assert not set(sentence[fold.train]) & set(sentence[fold.validation])
         splits.check_leaks(fold, table, fitted={"normaliser": fold.train})
         with pytest.raises(splits.LeakError, match="leak 'speaker': test clips"):
-            splits.check_leaks(
-                dataclasses.replace(fold, test=fold.validation[:0]), table.assign(speaker="s"), fitted={}
-            )
+            splits.check_leaks(fold, table.assign(speaker="s"), fitted={})
 
 
 @pytest.mark.parametrize(("group", "n_folds"), [("", 5), ("sentence", 4)])
