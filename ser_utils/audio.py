@@ -1,22 +1,20 @@
-"""Reading sound: any libsndfile format to mono float32 at one rate, fixed lengths with the number of valid samples."""
+"""Sound as the study takes it: mono float32 at one rate; fixed lengths with the number of valid samples."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import librosa
 import numpy as np
-import soundfile as sf
 import soxr
 
-from ser_utils import study
+from ser_utils import decoding, study
 
 SAMPLE_RATE = 16_000  # Hz
 
 
 def load(path: Path | str, *, sr: int = SAMPLE_RATE) -> np.ndarray:
-    """Decode a file (wav, flac, ogg, mp3, …), average its channels, resample with soxr.
+    """Decode a file (wav, flac, ogg, mp3, m4a, mp4, …), average its channels, resample with soxr.
 
     Parameters
     ----------
@@ -35,9 +33,11 @@ def load(path: Path | str, *, sr: int = SAMPLE_RATE) -> np.ndarray:
         When the file cannot be decoded or holds no sample.
     """
     try:
-        y, rate = sf.read(os.fspath(path), dtype="float32", always_2d=True)
-    except (sf.LibsndfileError, OSError) as error:
-        raise study.UserError(f"{path}: not readable as audio ({error}); run ./run_all.sh data check") from error
+        y, rate = decoding.read(path)
+    except OSError as error:
+        raise study.UserError(f"{path}: cannot be read ({error.strerror}); run ./run_all.sh data check") from error
+    except ValueError as error:
+        raise study.UserError(f"{path}: {error}; run ./run_all.sh data check") from error
     if not len(y):
         raise study.UserError(f"{path}: holds no sample; run ./run_all.sh data check")
     mono = y.mean(axis=1)
