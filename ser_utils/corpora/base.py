@@ -11,6 +11,7 @@ import pandas as pd
 
 EMOTIONS = ("angry", "calm", "disgust", "fear", "happy", "neutral", "sad", "surprise", "boredom")
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mp4")
+JUNK = (".DS_Store", "Thumbs.db", "thumbs.db", "desktop.ini", "Icon\r")  # files that desktops leave in folders
 MISSING = "audio missing"  # exclude_reason of a clip whose labels are there and whose sound is not
 
 SPEECH_COLUMNS = {
@@ -65,6 +66,28 @@ NOISE_COLUMNS = {
 }
 
 
+def age_group(years: int) -> str:
+    """Bin of the column ``age_group`` that an age in years falls into.
+
+    Examples
+    --------
+    >>> [age_group(years) for years in (18, 29, 30, 45, 74)]
+    ['18-29', '18-29', '30-44', '45-59', '60+']
+    """
+    return next(name for name, last in (("18-29", 29), ("30-44", 44), ("45-59", 59), ("60+", 200)) if years <= last)
+
+
+def is_junk(path: Path) -> bool:
+    """Whether a path below a corpus folder is what macOS, Windows or an archiver leaves beside files, and no clip.
+
+    Examples
+    --------
+    >>> [is_junk(Path(path)) for path in ("__MACOSX/wav/._03a01Fa.wav", "wav/.DS_Store", "wav/03a01Fa.wav")]
+    [True, True, False]
+    """
+    return path.name.startswith("._") or path.name in JUNK or "__MACOSX" in path.parts
+
+
 class LeftOut(Exception):
     """A file that its name places outside what is read of a corpus; says why, e.g. ``"song, not speech"``."""
 
@@ -90,6 +113,9 @@ class Corpus:
     folder to one row per clip with the same columns, ``path`` below the corpus folder (where the sound lies or would
     lie), and optionally ``exclude_reason``; it raises :class:`~ser_utils.study.UserError` for a table that cannot be
     read. Rows whose file is not there stay in the manifest as :data:`MISSING`.
+
+    ``hashes`` are published sums of the ``.wav`` files: one that differs was altered; copies in another format are not
+    compared. A clip in ``defects`` gets that reason as its ``exclude_reason``, whatever its file is like.
     """
 
     name: str  # folder name below the data root, lower case
@@ -110,6 +136,11 @@ class Corpus:
     table: Callable[[Path], pd.DataFrame] | None = field(default=None, repr=False)
     n_clips: int  # official count; 0: nobody knows
     expected: Callable[[], frozenset[str]] | None = field(default=None, repr=False)  # clip_id of every official clip
+    hashes: Callable[[], Mapping[str, str]] | None = field(
+        default=None, repr=False
+    )  # clip_id → sha256 of official .wav
+    defects: Mapping[str, str] = field(default_factory=dict)  # clip_id of a bad official clip → why it is left out
+    beside: tuple[str, ...] = ()  # globs below the corpus folder: files that belong to it and hold no clip
     hashes: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False)  # file name → published sha256
     n_speakers: int = 0
     emotions: tuple[str, ...] = ()
