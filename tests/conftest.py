@@ -118,8 +118,8 @@ class Project:
 
 
 def make_project(root: Path) -> Project:
-    """Copy the package and the graph, leave the corpora out, add three notebooks and the profile ``toy``."""
-    skip = shutil.ignore_patterns("__pycache__", "corpora")
+    """Copy the package and the graph, leave corpora and features out, add three notebooks and the profile ``toy``."""
+    skip = shutil.ignore_patterns("__pycache__", "corpora", "features")
     shutil.copytree(study.PACKAGE, root / "ser_utils", ignore=skip)
     for name in ("Snakefile", "requirements.lock", "run_all.sh"):
         shutil.copy2(study.ROOT / name, root / name)

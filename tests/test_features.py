@@ -11,6 +11,7 @@ import pytest
 import soundfile as sf
 
 from ser_utils import features, study
+from ser_utils.features import sequences
 
 SPEC = features.FrameSpec(max_s=1.0, trim_db=0)
 
@@ -83,7 +84,7 @@ def test_features_and_clip_ids_never_get_out_of_step(corpus, tmp_path):
 
 def test_the_cache_answers_for_equal_content_only(corpus, tmp_path, monkeypatch):
     features.extract(corpus, tmp_path, SPEC, cache=tmp_path / "cache")
-    monkeypatch.setattr(features, "frames", lambda y, spec: pytest.fail("computed again"))
+    monkeypatch.setattr(sequences, "frames", lambda y, spec: pytest.fail("computed again"))
     features.extract(corpus, tmp_path, SPEC, cache=tmp_path / "cache")
     monkeypatch.undo()
     features.extract(corpus, tmp_path, dataclasses.replace(SPEC, n_mels=32), cache=tmp_path / "cache")
