@@ -1,0 +1,161 @@
+"""The augmentations of a waveform by name: what each does, which parameters it draws, and where it comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ser_utils.augment import rooms, sounds
+
+
+@dataclass(frozen=True)
+class Range:
+    """What one parameter may be.
+
+    Attributes
+    ----------
+    low, high : float
+        It is drawn between these, unless the caller says otherwise.
+    least, most : float
+        Other values are refused.
+    unit : str
+    scale : str
+        ``uniform``, ``log`` (as many draws per octave everywhere) or ``whole`` (whole numbers, both ends included).
+    """
+
+    low: float
+    high: float
+    least: float
+    most: float
+    unit: str
+    scale: str = "uniform"
+
+    def draw(self, rng: np.random.Generator, low: float, high: float) -> float | int:
+        """One value between `low` and `high`."""
+        if self.scale == "whole":
+            return int(rng.integers(int(low), int(high), endpoint=True))
+        if self.scale == "log":
+            return float(np.clip(np.exp(rng.uniform(math.log(low), math.log(high))), low, high))
+        return float(rng.uniform(low, high))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """One way to change a waveform.
+
+    Attributes
+    ----------
+    name, about : str
+    parameters : mapping
+        Name → :class:`Range`.
+    label_safe : str
+        How far the emotion survives.
+    source : str
+        DOI or arXiv number of work that uses it.
+    change : callable
+        Does it: ``change(y, sr=…, <parameters>)``.
+    needs_noises : bool
+        Whether it mixes in a noise clip of the caller's.
+    """
+
+    name: str
+    about: str
+    parameters: Mapping[str, Range]
+    label_safe: str
+    source: str
+    change: Callable[..., np.ndarray] = field(repr=False)
+    needs_noises: bool = False
+
+
+_SEED = Range(0, 2**32 - 1, 0, 2**32 - 1, "seed", "whole")
+_SNR = Range(5, 30, -20, 100, "dB")
+_HOW = "doi:10.1109/LSP.2017.2657381"  # Salamon & Bello 2017
+AUGMENTATIONS: dict[str, Augmentation] = {
+    augmentation.name: augmentation
+    for augmentation in (
+        Augmentation(
+            "noise",
+            "white Gaussian noise at an SNR relative to the active level",
+            {"snr_db": _SNR, "noise_seed": _SEED},
+            "keeps pitch, tempo and words; soft voices drown below 5 dB",
+            "doi:10.1162/neco.1995.7.1.108",
+            sounds.add_noise,
+        ),
+        Augmentation(
+            "time_stretch",
+            "faster or slower at the same pitch",
+            {"rate": Range(0.85, 1.15, 0.5, 2.0, "times")},
+            "tempo is itself a cue (sad is slow): changes beyond some 15 % may change the emotion that is heard",
+            _HOW,
+            sounds.time_stretch,
+        ),
+        Augmentation(
+            "pitch_shift",
+            "higher or lower at the same tempo, formants move along",
+            {"semitones": Range(-2, 2, -12, 12, "semitones")},
+            "another voice with the same contour; pitch is a cue of arousal, so shifts stay within 2 semitones",
+            _HOW,
+            sounds.pitch_shift,
+        ),
+        Augmentation(
+            "shift",
+            "later or earlier, zeros fill the gap, at most by half the clip",
+            {"shift_s": Range(-0.2, 0.2, -5, 5, "s")},
+            "safe where clips begin and end in silence; else up to a syllable is lost",
+            "doi:10.3390/s22165941",
+            sounds.shift,
+        ),
+        Augmentation(
+            "low_pass",
+            "what lies above a cutoff is damped by 24 dB per octave",
+            {"cutoff_hz": Range(2000, 7000, 100, 48_000, "Hz", "log")},
+            "keeps prosody; breath and sharpness of voice are lost as over a telephone",
+            "doi:10.1109/TPAMI.2023.3263585",
+            sounds.low_pass,
+        ),
+        Augmentation(
+            "speed",
+            "a tape that runs faster or slower: pitch, formants and tempo move together",
+            {"rate": Range(0.9, 1.1, 0.5, 2.0, "times")},
+            "another voice and another tempo; pitch and tempo are cues, so changes stay within 10 %",
+            "doi:10.21437/Interspeech.2015-711",
+            sounds.speed,
+        ),
+        Augmentation(
+            "resample",
+            "down to a lower sampling rate and back",
+            {"rate_hz": Range(6000, 12_000, 1000, 96_000, "Hz", "whole")},
+            "keeps prosody; what lies above half the rate is lost",
+            "doi:10.3390/e27060640",
+            sounds.resample,
+        ),
+        Augmentation(
+            "reverb",
+            "one of eight simulated rooms; same length, direct sound in place, same level",
+            {"room": Range(0, rooms.N_ROOMS - 1, 0, rooms.N_ROOMS - 1, "number of the room", "whole")},
+            "keeps pitch and tempo; long rooms smear pauses",
+            "doi:10.1109/ICASSP.2017.7953152",
+            sounds.reverb,
+        ),
+        Augmentation(
+            "gain",
+            "louder or softer",
+            {"gain_db": Range(-10, 6, -60, 40, "dB")},
+            "level follows the microphone more than the emotion, but within one recording session it is a cue",
+            "doi:10.3390/s22165941",
+            sounds.gain,
+        ),
+        Augmentation(
+            "background",
+            "a noise clip at an SNR relative to the active level",
+            {"snr_db": _SNR, "offset": Range(0, 1, 0, 1, "share of the noise clip")},
+            "keeps the voice; noises that hold voices or laughter bring emotions of their own",
+            "doi:10.1109/ICASSP.2017.7953152",
+            sounds.add_background,
+            needs_noises=True,
+        ),
+    )
+}

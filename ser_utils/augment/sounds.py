@@ -1,0 +1,201 @@
+"""What each augmentation does to a waveform, and how to measure what it did.
+
+Every function takes mono float32 at `sr`, gives float32, draws nothing that its parameters do not fix, and touches no
+global random state. Time stretch, pitch shift, shift, low-pass and gain are audiomentations' transforms with frozen
+parameters, which then draw nothing. Its AddGaussianSNR and AddBackgroundNoise are not used: they draw from the global
+generators and relate the noise to the level of the whole clip, pauses included. Its Resample stays at the new rate and
+its ApplyImpulseResponse sets the peak to 0.5, so that level and alignment would be lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import soxr
+
+from ser_utils import audio, features, study
+from ser_utils.augment import rooms
+
+FRAME_S = 0.02  # of the active level
+ACTIVE_DB = 30.0  # frames down to this far below the loudest frame are active
+SILENCE_DB = -120.0  # dB of full scale: at and below this there is no level to relate a noise to
+LOW_PASS_SLOPE = 24  # dB per octave
+
+
+def active_level_db(y: np.ndarray, *, sr: int) -> float:
+    """Level of the parts of a clip in which there is sound, dB relative to full scale.
+
+    Mean power of the 20 ms frames that lie at most 30 dB below the loudest frame: a pause does not make speech softer.
+    The idea is that of ITU-T P.56, with a threshold relative to the loudest frame.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n_samples,)]
+        Any length from 1 sample.
+    sr : int
+        Hz.
+
+    Returns
+    -------
+    float
+        −120 for silence.
+
+    Examples
+    --------
+    >>> pause = np.concatenate([np.full(8000, 0.1), np.zeros(8000)])
+    >>> round(active_level_db(pause, sr=16000), 1)
+    -20.0
+    """
+    power, active = _activity(y, sr)
+    return float(10 * np.log10(max(power[active].mean(), 10 ** (SILENCE_DB / 10))))
+
+
+def _activity(y: np.ndarray, sr: int) -> tuple[np.ndarray, np.ndarray]:
+    """Power of each 20 ms frame, the last one may be shorter, and whether it is active."""
+    starts = np.arange(0, len(y), max(1, round(FRAME_S * sr)))
+    lengths = np.diff(np.append(starts, len(y)))
+    power = np.add.reduceat(np.square(y, dtype=np.float64), starts) / lengths
+    return power, power >= power.max() * 10 ** (-ACTIVE_DB / 10)
+
+
+def effect(y: np.ndarray, y_out: np.ndarray, sr: int) -> dict[str, float]:
+    """What an augmentation did to the cues that carry emotion.
+
+    Parameters
+    ----------
+    y, y_out : np.ndarray [shape=(n_samples,)]
+        Before and after.
+    sr : int
+        Hz.
+
+    Returns
+    -------
+    dict
+        ``f0_change_semitones`` of the median F0 of voiced frames, NaN where one side has none; ``rate_change``: active
+        time before over active time after, above 1 is faster; ``level_change_db`` of the active level;
+        ``duration_change``: length after over length before.
+
+    Examples
+    --------
+    >>> tone = 0.1 * np.sin(2 * np.pi * 200 * np.arange(16000) / 16000).astype(np.float32)
+    >>> {name: round(value, 2) + 0.0 for name, value in effect(tone, 2 * tone, 16000).items()}
+    {'f0_change_semitones': 0.0, 'rate_change': 1.0, 'level_change_db': 6.02, 'duration_change': 1.0}
+    """
+    f0_before, f0_after = _median_f0(y, sr), _median_f0(y_out, sr)
+    active_before, active_after = (_activity(sound, sr)[1].sum() for sound in (y, y_out))
+    return {
+        "f0_change_semitones": float(12 * np.log2(f0_after / f0_before)),
+        "rate_change": float(active_before / active_after),
+        "level_change_db": active_level_db(y_out, sr=sr) - active_level_db(y, sr=sr),
+        "duration_change": len(y_out) / len(y),
+    }
+
+
+def _median_f0(y: np.ndarray, sr: int) -> float:
+    f0_hz, voicing = features.f0(y, sr=sr)
+    voiced = f0_hz[voicing >= features.VOICED]
+    return float(np.median(voiced)) if len(voiced) else float("nan")
+
+
+# --- noise ------------------------------------------------------------------------------------------------------
+
+
+def add_noise(y: np.ndarray, *, sr: int, snr_db: float, noise_seed: int) -> np.ndarray:
+    """White Gaussian noise at `snr_db` below the active level; a silent clip stays as it is."""
+    return _mix(y, np.random.default_rng(noise_seed).standard_normal(len(y), dtype=np.float32), sr, snr_db)
+
+
+def add_background(y: np.ndarray, *, sr: int, snr_db: float, offset: float, noise: np.ndarray) -> np.ndarray:
+    """A stretch of `noise` at `snr_db` below the active level of the clip; a silent clip stays as it is.
+
+    The stretch begins at `offset`, a share of the noise clip, and runs around its end. Where it holds no active frame
+    of the noise clip (a pause between two barks), it begins at the loudest frame instead: a pause must not be amplified
+    until it reaches the SNR.
+    """
+    starts = np.array([int(offset * len(noise)), 0])
+    power, active = _activity(noise, sr)
+    step = max(1, round(FRAME_S * sr))
+    starts[1] = int(power.argmax()) * step
+    covered = (starts[0] + np.arange(0, len(y), step)) // step % len(power)
+    stretch = np.take(noise, starts[int(not active[covered].any())] + np.arange(len(y)), mode="wrap")
+    return _mix(y, stretch, sr, snr_db)
+
+
+def _mix(y: np.ndarray, noise: np.ndarray, sr: int, snr_db: float) -> np.ndarray:
+    level = active_level_db(y, sr=sr)
+    noise_rms = np.sqrt(np.mean(np.square(noise, dtype=np.float64)))
+    if level <= SILENCE_DB or noise_rms == 0:
+        return y
+    return y + (noise * (10 ** ((level - snr_db) / 20) / noise_rms)).astype(np.float32)
+
+
+# --- time, pitch and level --------------------------------------------------------------------------------------
+
+
+def time_stretch(y: np.ndarray, *, sr: int, rate: float) -> np.ndarray:
+    """`rate` times as fast at the same pitch."""
+    return _frozen("TimeStretch", y, sr, {"rate": rate}, leave_length_unchanged=False)
+
+
+def pitch_shift(y: np.ndarray, *, sr: int, semitones: float) -> np.ndarray:
+    """Higher or lower at the same tempo; formants move with the pitch."""
+    return _frozen("PitchShift", y, sr, {"num_semitones": semitones})
+
+
+def shift(y: np.ndarray, *, sr: int, shift_s: float) -> np.ndarray:
+    """Later (above 0) or earlier, zeros where nothing is left; at most by half the clip, so that some is left."""
+    longest = len(y) / 2 / sr
+    amount = float(np.clip(shift_s, -longest, longest))
+    return _frozen("Shift", y, sr, {"shift_amount": amount}, shift_unit="seconds", rollover=False)
+
+
+def gain(y: np.ndarray, *, sr: int, gain_db: float) -> np.ndarray:
+    """Louder or softer."""
+    return _frozen("Gain", y, sr, {"amplitude_ratio": 10 ** (gain_db / 20)})
+
+
+def speed(y: np.ndarray, *, sr: int, rate: float) -> np.ndarray:
+    """`rate` times as fast, pitch and formants move along: a tape that runs faster."""
+    return audio.fit_length(soxr.resample(y, rate, 1.0, quality="HQ"), max(1, round(len(y) / rate)))[0]
+
+
+def _frozen(name: str, y: np.ndarray, sr: int, parameters: dict[str, Any], **options: Any) -> np.ndarray:
+    """Run one of audiomentations' transforms with these parameters: frozen, it asks no random generator."""
+    import audiomentations  # takes a second to import, and who trains on frames needs none of it
+
+    transform = getattr(audiomentations, name)(p=1.0, **options)
+    transform.parameters = {"should_apply": True, **parameters}
+    transform.freeze_parameters()
+    return transform(y, sr)
+
+
+# --- channel ----------------------------------------------------------------------------------------------------
+
+
+def low_pass(y: np.ndarray, *, sr: int, cutoff_hz: float) -> np.ndarray:
+    """Butterworth filter, −3 dB at `cutoff_hz`, 24 dB per octave above."""
+    _check_below_nyquist("cutoff_hz", 2 * cutoff_hz, cutoff_hz, sr)
+    return _frozen("LowPassFilter", y, sr, {"cutoff_freq": cutoff_hz, "rolloff": LOW_PASS_SLOPE})
+
+
+def resample(y: np.ndarray, *, sr: int, rate_hz: int) -> np.ndarray:
+    """Down to `rate_hz` and back: what lies above half of it is lost."""
+    _check_below_nyquist("rate_hz", rate_hz, rate_hz, sr)
+    low = soxr.resample(y, sr, rate_hz, quality="HQ")
+    return audio.fit_length(soxr.resample(low, rate_hz, sr, quality="HQ"), len(y))[0]
+
+
+def _check_below_nyquist(name: str, needed_hz: float, value: float, sr: int) -> None:
+    if needed_hz >= sr:
+        raise study.UserError(f"{name} {value:g} Hz changes nothing at a sampling rate of {sr} Hz; lower it")
+
+
+def reverb(y: np.ndarray, *, sr: int, room: int) -> np.ndarray:
+    """As heard in a room: same length, direct sound in its place, same level; the tail after the end is cut."""
+    from scipy.signal import oaconvolve
+
+    wet = oaconvolve(y, rooms.impulse_response(room, sr=sr))[: len(y)].astype(np.float32)
+    if not wet.any():
+        return y
+    return wet * np.float32(10 ** ((audio.level_db(y) - audio.level_db(wet)) / 20))
