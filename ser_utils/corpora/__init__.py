@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ser_utils import study
-from ser_utils.corpora import demo, demo_noise, emodb, esc50, ravdess
+from ser_utils.corpora import cremad, demo, demo_noise, emodb, esc50, meld, ravdess, savee, tess
 from ser_utils.corpora.base import EMOTIONS, NOISE_COLUMNS, SPEECH_COLUMNS, Corpus
 from ser_utils.corpora.scan import NOTE, STOPS, Finding, Scan, nearest, scan
 
@@ -32,22 +32,25 @@ __all__ = [
     "validate",
 ]
 
-CORPORA: dict[str, Corpus] = {module.CORPUS.name: module.CORPUS for module in (demo, ravdess, emodb, demo_noise, esc50)}
-_CHECKSUM = b"ser_content_sha256"
-_INPUTS = b"ser_inputs"
-_SETTINGS = ("corpora", "noise", "exclude", "max_clips_per_speaker_emotion")  # of a profile, that shape its manifest
+_MODULES = (demo, ravdess, emodb, cremad, tess, savee, meld, demo_noise, esc50)
+CORPORA: dict[str, Corpus] = {module.CORPUS.name: module.CORPUS for module in _MODULES}
+# settings of a profile that shape its manifest
+_SETTINGS = ("corpora", "noise", "tables", "exclude", "max_clips_per_speaker_emotion")
 
 
-def corpus(name: str) -> Corpus:
-    """Entry of a corpus by name.
+def corpus(name: str, profile: str | None = None) -> Corpus:
+    """Entry of a corpus by name: one that `profile` describes under ``tables``, or else a registered one.
 
     Raises
     ------
     study.UserError
-        For a name that is not registered.
+        For a name that is neither.
     """
+    tables = study.load_profile(profile)["tables"] if profile else {}
+    if name in tables:
+        return own.entry(name, tables[name], study.paths(profile).data)
     if name not in CORPORA:
-        raise study.UserError(f"corpus '{name}' is unknown; known corpora are {', '.join(CORPORA)}")
+        raise study.UserError(f"corpus '{name}' is unknown; known corpora are {', '.join([*CORPORA, *tables])}")
     return CORPORA[name]
 
 
@@ -56,7 +59,7 @@ def audio_root(name: str, profile: str) -> Path:
 
     Real corpora lie below ``$SER_DATA`` (default ``data/raw``), synthetic ones among the derived data of the profile.
     """
-    entry = corpus(name)
+    entry = corpus(name, profile)
     places = study.paths(profile)
     if not entry.synthetic:
         return places.data
@@ -79,7 +82,7 @@ def _voice(entry: Corpus) -> dict[str, str]:
 def present(names: list[str], profile: str) -> list[str]:
     """Those of `names` that are synthetic, or have a folder below ``$SER_DATA``."""
     data = study.paths(profile).data
-    return [name for name in names if corpus(name).synthetic or (data / name).is_dir()]
+    return [name for name in names if corpus(name, profile).synthetic or (data / name).is_dir()]
 
 
 def build(profile: str) -> None:
@@ -108,7 +111,7 @@ def build(profile: str) -> None:
         )
     noise = present([config["noise"]], profile) if config["noise"] else []
     scans = {name: _scan(name, profile, config["exclude"].get(name, {})) for name in [*names, *noise]}
-    found = [finding for result in scans.values() for finding in result.findings]
+    found = _findings(scans)
     found += [
         Finding(name, name, f"absent: no folder {name} in the data folder", NOTE)
         for name in wanted
@@ -118,11 +121,10 @@ def build(profile: str) -> None:
     speech = pd.concat([scans[name].table for name in names], ignore_index=True)
     speech = _limit(speech, config["max_clips_per_speaker_emotion"])
     empty = pd.DataFrame(columns=list(NOISE_COLUMNS)).astype(NOISE_COLUMNS)
-    _write(
-        pd.concat([empty, *(scans[name].table for name in noise)], ignore_index=True), places.derived / "noise.parquet"
-    )
-    _write(_table(found), places.derived / "findings.parquet")
-    _write(speech, places.manifest, inputs=inputs)
+    sounds = pd.concat([empty, *(scans[name].table for name in noise)], ignore_index=True)
+    sealed.write(sounds, places.derived / "noise.parquet")
+    sealed.write(finding.table(found), places.derived / "findings.parquet")
+    sealed.write(speech, places.manifest, inputs=json.dumps(inputs))
 
 
 def validate(names: list[str] | None = None, *, profile: str = "full") -> pd.DataFrame:
@@ -131,24 +133,44 @@ def validate(names: list[str] | None = None, *, profile: str = "full") -> pd.Dat
     No corpus here publishes a hash per file, so a clip that was altered but still decodes is not found; a change after
     the check is caught when features are extracted.
     """
-    names = names or present([n for n, entry in CORPORA.items() if not entry.synthetic], profile)
+    return finding.table(_findings(_check(names, profile)))
+
+
+def check_report(names: list[str] | None = None, *, profile: str = "full") -> tuple[str, bool]:
+    """What :func:`validate` finds, told to a person, and whether nothing stops a run."""
+    scans = _check(names, profile)
+    found = _findings(scans)
+    return finding.report(found, {name: result.table for name, result in scans.items()}), not any(
+        item.action == STOPS for item in found
+    )
+
+
+def _check(names: list[str] | None, profile: str) -> dict[str, Scan]:
+    data, tables = study.paths(profile).data, study.load_profile(profile)["tables"]
+    known = dict.fromkeys([*(n for n, entry in CORPORA.items() if not entry.synthetic), *tables])
+    names = names or present(list(known), profile)
     if not names:
-        raise study.UserError(f"{study.paths(profile).data}: no corpus here; set SER_DATA, or read data/README.md")
+        raise study.UserError(f"{data}: no corpus here; set SER_DATA, or read data/README.md")
     for name in names:
         if name not in present([name], profile):
-            folder = study.paths(profile).data / name
-            raise study.UserError(
-                f"{folder}: no such folder; {corpus(name).title} is expected there as {corpus(name).layout}"
-            )
-    return _table([finding for name in names for finding in _scan(name, profile, {}).findings])
+            entry = corpus(name, profile)
+            raise study.UserError(f"{data / name}: no such folder; {entry.title} is expected there as {entry.layout}")
+    return {name: _scan(name, profile, {}) for name in names}
 
 
 def _scan(name: str, profile: str, exclude: dict[str, str]) -> Scan:
-    return scan(corpus(name), audio_root(name, profile), exclude=exclude)
+    return scan(corpus(name, profile), audio_root(name, profile), exclude=exclude)
+
+
+def _findings(scans: dict[str, Scan]) -> list[Finding]:
+    """Findings of each corpus, and of all together: clips that two corpora hold are left out of the later one."""
+    found = [item for result in scans.values() for item in result.findings]
+    tables = {name: result.table for name, result in scans.items()}
+    return found + checks.across(tables, {name: result.sounds for name, result in scans.items()})
 
 
 def _stop(found: list[Finding]) -> None:
-    lines = [finding.sentence() for finding in found if finding.action == STOPS]
+    lines = [item.sentence() for item in found if item.action == STOPS]
     if lines:
         more = [f"… and {len(lines) - 20} more files"] if len(lines) > 20 else []
         raise study.UserError("\n".join([*lines[:20], *more]))
@@ -164,12 +186,6 @@ def _limit(table: pd.DataFrame, most: int) -> pd.DataFrame:
     reason = f"left out by the profile: more than {most} per speaker and emotion"
     table.loc[used.index[rank >= most], "exclude_reason"] = reason
     return table
-
-
-def _table(found: list[Finding]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [vars(finding) for finding in found], columns=["corpus", "path", "problem", "action", "advice"], dtype="str"
-    )
 
 
 # --- files -------------------------------------------------------------------------------------------------------
@@ -201,13 +217,10 @@ def _build_if_needed(profile: str) -> None:
 
 
 def _outdated(file: Path, profile: str) -> bool:
-    try:
-        metadata = pq.read_schema(file).metadata or {}
-    except (OSError, pa.ArrowInvalid):
+    about = sealed.about(file)
+    if about is None:
         return False  # load_manifest says what is wrong with it
-    if _CHECKSUM not in metadata:
-        return False  # the same
-    then, now = json.loads(metadata.get(_INPUTS) or "{}"), _inputs(profile)
+    then, now = json.loads(about.get("inputs", "{}")), _inputs(profile)
     gone = then.keys() - now.keys()  # corpora that are no longer at hand; their clips were checked
     return then != now | {name: then[name] for name in gone}
 
@@ -218,9 +231,9 @@ def _inputs(profile: str) -> dict[str, str]:
     names = [*config["corpora"], *([config["noise"]] if config["noise"] else [])]
     inputs = {"settings": study.digest({key: config[key] for key in _SETTINGS})}
     for name in present(names, profile):
-        synthetic = corpus(name).synthetic
+        entry = corpus(name, profile)
         inputs[f"corpus {name}"] = (
-            study.digest(_voice(corpus(name))) if synthetic else study.fingerprint(study.paths(profile).data / name)
+            study.digest(_voice(entry)) if entry.synthetic else study.fingerprint(study.paths(profile).data / name)
         )
     return inputs
 
@@ -244,30 +257,11 @@ def load_manifest(file: Path, *, columns: dict[str, str] = SPEECH_COLUMNS) -> pd
         When it was changed by hand, or is not a manifest.
     """
     try:
-        parquet = pq.read_table(file)
-    except (OSError, pa.ArrowInvalid) as error:
+        return sealed.read(file, columns)
+    except OSError as error:
         raise study.UserError(f"{file}: not readable as a manifest; delete it and run again") from error
-    table = parquet.to_pandas()
-    missing = sorted(set(columns) - set(table.columns))
-    stored = (parquet.schema.metadata or {}).get(_CHECKSUM, b"").decode()
-    if missing or stored != _checksum(table):
-        problem = f"column '{missing[0]}' is missing" if missing else "its content no longer fits its checksum"
+    except ValueError as error:
         raise study.UserError(
-            f"{file}: the manifest was changed by hand ({problem}); delete it and run again, "
+            f"{file}: the manifest was changed by hand ({error}); delete it and run again, "
             "and leave clips out through 'exclude' in the profile"
-        )
-    return table.astype({name: dtype for name, dtype in columns.items() if dtype == "str"})
-
-
-def _write(table: pd.DataFrame, file: Path, *, inputs: dict[str, str] | None = None) -> None:
-    parquet = pa.Table.from_pandas(table, preserve_index=False)
-    metadata = (parquet.schema.metadata or {}) | {
-        _CHECKSUM: _checksum(table).encode(),
-        _INPUTS: json.dumps(inputs or {}).encode(),
-    }
-    with study.atomic(file) as temporary:
-        pq.write_table(parquet.replace_schema_metadata(metadata), temporary)
-
-
-def _checksum(table: pd.DataFrame) -> str:
-    return study.digest(table.to_csv(index=False), length=64)
+        ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ser_utils.corpora.base import Corpus
+from ser_utils.corpora.base import Corpus, Download, age_group
 
 EMOTIONS = {
     "W": "angry",
@@ -16,17 +16,17 @@ EMOTIONS = {
     "T": "sad",
     "N": "neutral",
 }
-GENDERS = {
-    "03": "male",
-    "08": "female",
-    "09": "female",
-    "10": "male",
-    "11": "male",
-    "12": "male",
-    "13": "female",
-    "14": "female",
-    "15": "male",
-    "16": "female",
+SPEAKERS = {  # sex, age in years
+    "03": ("male", 31),
+    "08": ("female", 34),
+    "09": ("female", 21),
+    "10": ("male", 32),
+    "11": ("male", 26),
+    "12": ("male", 30),
+    "13": ("female", 32),
+    "14": ("female", 35),
+    "15": ("male", 25),
+    "16": ("female", 31),
 }
 SENTENCES = {
     "a01": "Der Lappen liegt auf dem Eisschrank.",
@@ -53,28 +53,32 @@ def parse(path: Path) -> dict[str, Any]:
     Examples
     --------
     >>> row = parse(Path("wav/03a01Fa.wav"))
-    >>> row["speaker"], row["emotion"], row["sentence"]
-    ('emodb_03', 'happy', 'a01')
+    >>> row["speaker"], row["age_group"], row["emotion"], row["sentence"], row["repetition"]
+    ('emodb_03', '30-44', 'happy', 'a01', 'a')
     """
     stem = path.stem
     if len(stem) != 7:
         raise ValueError(f"name has {len(stem)} characters, not the 7 of 03a01Fa")
-    speaker, sentence, emotion = stem[:2], stem[2:5], stem[5]
+    speaker, sentence, emotion, version = stem[:2], stem[2:5], stem[5], stem[6]
     for what, code, known in (
-        ("speaker", speaker, GENDERS),
+        ("speaker", speaker, SPEAKERS),
         ("sentence", sentence, SENTENCES),
         ("emotion", emotion, EMOTIONS),
     ):
         if code not in known:
             raise ValueError(f"{what} code '{code}' is not one of {', '.join(known)}")
+    if not "a" <= version <= "z":
+        raise ValueError(f"version '{version}' is not a letter from a to z")
+    gender, age = SPEAKERS[speaker]
     return {
         "clip_id": stem,
         "speaker": f"emodb_{speaker}",
-        "gender": GENDERS[speaker],
+        "gender": gender,
+        "age_group": age_group(age),
         "emotion": EMOTIONS[emotion],
         "emotion_raw": emotion,
-        "intensity": "",
         "sentence": sentence,
+        "repetition": version,
         "text": SENTENCES[sentence],
     }
 
@@ -95,7 +99,8 @@ CORPUS = Corpus(
   author = {Burkhardt, Felix and Paeschke, Astrid and Rolfes, Miriam and Sendlmeier, Walter F. and Weiss, Benjamin},
   booktitle = {Proc. Interspeech}, pages = {1517--1520}, year = {2005}, doi = {10.21437/Interspeech.2005-446}
 }""",
-    address="http://emodb.bilderbar.info/download/download.zip",
+    address="http://emodb.bilderbar.info",
+    downloads=lambda: (Download(address="http://emodb.bilderbar.info/download/download.zip", to="download.zip"),),
     layout="emodb/wav/03a01Fa.wav",
     pattern="**/wav/*",
     parse=parse,

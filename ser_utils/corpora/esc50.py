@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ser_utils.corpora.base import Corpus
+from ser_utils.corpora.base import Corpus, Download
 
 CLASSES = tuple(
     """
@@ -55,7 +55,10 @@ CORPUS = Corpus(
   author = {Piczak, Karol J.},
   booktitle = {Proc. ACM Multimedia}, pages = {1015--1018}, year = {2015}, doi = {10.1145/2733373.2806390}
 }""",
-    address="https://github.com/karolpiczak/ESC-50/archive/refs/heads/master.zip",
+    address="https://github.com/karolpiczak/ESC-50",
+    downloads=lambda: (
+        Download(address="https://github.com/karolpiczak/ESC-50/archive/refs/heads/master.zip", to="master.zip"),
+    ),
     layout="esc50/audio/4-172649-A-40.wav",
     pattern="**/audio/*",
     parse=parse,

@@ -69,7 +69,7 @@ def parse(path: Path) -> dict[str, Any]:
     for (what, known), code in zip(FIELDS.items(), fields, strict=True):
         if code not in known:
             raise ValueError(f"{what} code '{code}' is not one of {', '.join(known)}")
-    modality, channel, emotion, intensity, sentence, _, actor = fields
+    modality, channel, emotion, intensity, sentence, repetition, actor = fields
     if re.fullmatch(r"Actor_\d+", path.parent.name) and int(path.parent.name[6:]) != int(actor):
         raise ValueError(f"name says actor {actor}, but its folder is {path.parent.name}")
     if CHANNELS[channel] != "speech":
@@ -84,6 +84,7 @@ def parse(path: Path) -> dict[str, Any]:
         "emotion_raw": emotion,
         "intensity": INTENSITIES[intensity],
         "sentence": sentence,
+        "repetition": str(int(repetition)),
         "text": SENTENCES[sentence],
     }
 
@@ -129,5 +130,8 @@ CORPUS = Corpus(
     emotions=tuple(EMOTIONS.values()),
     split="published",
     folds=tuple(tuple(f"ravdess_{actor}" for actor in fold) for fold in FOLDS),
-    notes={"copies": "The Kaggle archive holds every clip twice; the second copy is found by content and left out."},
+    notes={
+        "copies": "The archive on Kaggle holds every clip twice; the second copy is found by content and left out.",
+        "age": "Actors are 21 to 33 years old; who is how old is not published.",
+    },
 )
