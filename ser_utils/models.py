@@ -155,6 +155,48 @@ def bilstm_attention(
     return keras.Model([frames, mask], layers.Dense(n_classes, activation="softmax")(x), name="bilstm_attention")
 
 
+def small_cnn(
+    n_columns: int, n_classes: int, *, filters: int = 48, strides: tuple[int, ...] = (2, 2, 2), dropout: float = 0.3
+) -> keras.Model:
+    """A few strided convolutions over time and attentive pooling: quick to train, for comparisons of other things.
+
+    Parameters
+    ----------
+    n_columns, n_classes : int
+        Feature columns in, classes out.
+    filters : int
+        Columns of the convolutions.
+    strides : tuple of int
+        Stride of each convolution, frames.
+    dropout : float
+        Share of values dropped before the output, in [0, 1).
+
+    Returns
+    -------
+    keras.Model
+        Not compiled.
+
+    Raises
+    ------
+    study.UserError
+        For a dropout that cannot be.
+
+    Examples
+    --------
+    >>> small_cnn(64, 7).output_shape
+    (None, 7)
+    """
+    if not 0 <= dropout < 1:
+        raise study.UserError(f"dropout {dropout} must be at least 0 and below 1")
+    frames = keras.Input((None, n_columns), name="frames")
+    mask = keras.Input((None,), name="mask")
+    x, m = frames, mask
+    for i, step in enumerate(strides):
+        x, m = MaskedConv(filters, 5, step, name=f"conv_{i}")((x, m))
+    x = layers.Dropout(dropout)(AttentionPooling(name="pool")((x, m)))
+    return keras.Model([frames, mask], layers.Dense(n_classes, activation="softmax")(x), name="small_cnn")
+
+
 def attention(model: keras.Model, frames: np.ndarray) -> np.ndarray:
     """Attention weights of one clip under a model with a layer called ``pool``.
 
@@ -175,4 +217,4 @@ def attention(model: keras.Model, frames: np.ndarray) -> np.ndarray:
     return ops.convert_to_numpy(pool.weights_over_time(steps, mask))[0, :, 0]
 
 
-BUILDERS = {"bilstm_attention": bilstm_attention}
+BUILDERS = {"bilstm_attention": bilstm_attention, "small_cnn": small_cnn}

@@ -66,8 +66,8 @@ def scripted(monkeypatch):
 
     net = Counter()
     uars = iter([0.3, 0.5, 0.4, 0.9, 0.6, 0.6, 0.6, 0.9, 1.0])
-    monkeypatch.setattr(training, "predict", lambda net, batches: np.eye(2)[[0, 1]])
-    monkeypatch.setattr(training, "recall_score", lambda *a, **k: next(uars))
+    monkeypatch.setattr(training.fitting, "predict", lambda net, batches: np.eye(2)[[0, 1]])
+    monkeypatch.setattr(training.fitting, "recall_score", lambda *a, **k: next(uars))
     return net
 
 

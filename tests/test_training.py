@@ -86,7 +86,7 @@ def test_finished_folds_are_not_trained_again(learnt, monkeypatch):
     cache, toy, first = learnt
     trained = []
     made = dataclasses.replace(first, model=training.load_model(first))
-    monkeypatch.setattr(training, "fit_fold", lambda fold, *_: trained.append(fold.index) or made)
+    monkeypatch.setattr(training.folds, "fit_fold", lambda fold, *_: trained.append(fold.index) or made)
     again = training.cross_validate(toy, folds()[:2], seeds=[0], cache=cache, jobs=1)
     assert trained == [1]
     pd.testing.assert_frame_equal(first.predictions, again[0].predictions, check_exact=True)
@@ -106,7 +106,7 @@ def test_a_stored_net_predicts_what_was_stored(learnt):
 
 
 def test_a_leak_stops_the_run_before_the_first_step(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "compile_", lambda *a, **k: pytest.fail("training started"))
+    monkeypatch.setattr(training.folds, "compile_", lambda *a, **k: pytest.fail("training started"))
     fold = folds()[0]
     bad = dataclasses.replace(fold, train=np.append(fold.train, fold.test[0]))
     with pytest.raises(splits.LeakError):
@@ -167,3 +167,56 @@ def test_missing_features_are_an_error():
     _, frames = problem()
     with pytest.raises(KeyError):
         frames.rows(np.array(["nobody"]))
+
+
+def copies_of(manifest, frames, n=2, **options):
+    """Copies that are their parents, one higher."""
+    table = pd.concat([manifest.assign(parent=manifest["clip_id"], k=k) for k in range(n)], ignore_index=True)
+    table["clip_id"] = table["parent"] + "~" + table.pop("k").astype(str)
+    table["sha256"] = table["clip_id"]
+    rows = frames.rows(table["parent"].to_numpy(dtype=str))
+    made = Frames(frames.x[rows] + 1, frames.n_frames[rows], table["clip_id"].to_numpy(dtype=str))
+    return training.Copies(table, made, **options)
+
+
+def test_copies_stand_in_for_their_clips_and_cost_no_step():
+    x = np.zeros((5, 4, 1), np.float32)
+    x[:, :, 0] = np.array([0, 10, 1, 2, 11])[:, None]  # two clips (0 and 10), then their copies
+    targets = np.eye(2, dtype=np.float32)
+    others = [np.array([2, 3]), np.array([4])]
+    recipe = dataclasses.replace(RECIPE, augmentation=FrameAugmentation(0, 0, 0, 0))
+
+    def seen(rng, share):
+        batches = training.Batches(x, np.full(5, 4), targets, recipe, rng, others=others, share=share)
+        assert len(batches) == 1
+        passes = [batch for _ in range(20) for batch in batches]
+        return {pair for b, t, _ in passes for pair in zip(b[0][:, 0, 0].tolist(), t.argmax(1).tolist(), strict=True)}
+
+    rng = np.random.default_rng(0)
+    assert seen(rng, 1.0) == {(1.0, 0), (2.0, 0), (11.0, 1)}
+    assert seen(rng, 0.5) == {(0.0, 0), (1.0, 0), (2.0, 0), (10.0, 1), (11.0, 1)}
+    assert seen(None, 1.0) == {(0.0, 0), (10.0, 1)}
+
+
+def test_only_copies_of_training_clips_train(tmp_path, monkeypatch):
+    toy = experiment(recipe=dataclasses.replace(RECIPE, epochs=1))
+    toy = dataclasses.replace(toy, copies=copies_of(toy.manifest, toy.frames))
+    fold = folds()[0]
+    training.fit_normaliser(fold, toy)
+    assert set(toy.copies.table["parent"].iloc[toy.copies.of(fold.train)]) == set(fold.train)
+    everything = np.arange(len(toy.copies.table))
+    monkeypatch.setattr(training.Copies, "of", lambda self, ids: everything)
+    with pytest.raises(splits.LeakError, match="leak 'speaker'"):
+        training.cross_validate(toy, [fold], seeds=[0], cache=tmp_path, jobs=1)
+    anyone = dataclasses.replace(toy, allow_leaks=("speaker",))
+    with pytest.raises(splits.LeakError, match="leak 'parent'"):
+        training.cross_validate(anyone, [fold], seeds=[0], cache=tmp_path, jobs=1)
+
+
+def test_copies_change_what_is_learnt(tmp_path):
+    toy = experiment(recipe=dataclasses.replace(RECIPE, epochs=1))
+    made = [
+        dataclasses.replace(toy, copies=copies) for copies in (None, copies_of(toy.manifest, toy.frames, share=1.0))
+    ]
+    answers = [training.cross_validate(e, folds()[:1], seeds=[0], cache=tmp_path, jobs=1)[0].predictions for e in made]
+    assert not np.allclose(*(table["p_angry"] for table in answers))

@@ -1,11 +1,12 @@
-"""Training with a leak gate inside, one artefact per fold, and one ``cross_validate`` that yields the predictions."""
+"""Folds: one artefact for each fold and seed, and one ``cross_validate`` that yields the predictions."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,168 +14,12 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-from sklearn.metrics import recall_score
 
 from ser_utils import models, splits, study
-from ser_utils.augment import FrameAugmentation, disturb
 from ser_utils.features import Frames
 from ser_utils.splits import Fold
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a net is trained.
-
-    Parameters
-    ----------
-    epochs, patience : int
-        Most epochs; epochs without a better validation UAR before stopping. The best weights are restored.
-    batch_size : int
-    learning_rate, weight_decay : float
-        Peak rate of AdamW after one warm-up epoch, then cosine decay to zero.
-    label_smoothing : float
-        In [0, 1).
-    augmentation : FrameAugmentation
-        How training batches are disturbed.
-    """
-
-    epochs: int = 50
-    patience: int = 15
-    batch_size: int = 32
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    label_smoothing: float = 0.1
-    augmentation: FrameAugmentation = field(default_factory=FrameAugmentation)
-
-    def __post_init__(self) -> None:
-        study.check_range(self, "1 or more", lambda value: value >= 1, "epochs", "patience", "batch_size")
-        study.check_range(self, "above 0", lambda value: value > 0, "learning_rate")
-        study.check_range(self, "0 or more", lambda value: value >= 0, "weight_decay")
-        study.check_range(self, "at least 0 and below 1", lambda value: 0 <= value < 1, "label_smoothing")
-
-
-@dataclass(frozen=True)
-class Normaliser:
-    """Mean and standard deviation per column over the valid frames of the training clips.
-
-    Attributes
-    ----------
-    mean, std : np.ndarray [shape=(n_columns,)]
-    clip_ids : tuple of str
-        What it was fitted on; the leak gate asks.
-    """
-
-    mean: np.ndarray
-    std: np.ndarray
-    clip_ids: tuple[str, ...]
-
-    @classmethod
-    def fit(cls, frames: Frames, clip_ids: np.ndarray) -> Normaliser:
-        """Statistics of `clip_ids` alone."""
-        rows = frames.rows(clip_ids)
-        valid = np.concatenate([frames.x[row, : frames.n_frames[row]] for row in rows])
-        return cls(valid.mean(0, dtype=np.float64), valid.std(0, dtype=np.float64) + 1e-6, tuple(clip_ids))
-
-    def apply(self, x: np.ndarray, n_frames: np.ndarray) -> np.ndarray:
-        """Standardised copy with zeros in the padding; float32 [shape=(n_clips, max_frames, n_columns)]."""
-        valid = np.arange(x.shape[1]) < n_frames[:, None]
-        return np.where(valid[:, :, None], (x - self.mean) / self.std, 0).astype(np.float32)
-
-
-class Batches:
-    """Batches of sequences, cut to their longest clip; in random order and augmented when they train.
-
-    Training batches hold clips of similar length, so that little of a batch is padding.
-
-    Parameters
-    ----------
-    x : np.ndarray [shape=(n_clips, max_frames, n_columns)]
-        Standardised.
-    n_frames : np.ndarray [shape=(n_clips,)]
-    targets : np.ndarray [shape=(n_clips, n_classes)]
-        One-hot.
-    recipe : Recipe
-    rng : np.random.Generator, optional
-        Draws order and augmentation; without one, order is kept and nothing is augmented.
-    """
-
-    def __init__(self, x, n_frames, targets, recipe: Recipe, rng: np.random.Generator | None = None) -> None:
-        self.x, self.n_frames, self.targets, self.recipe, self.rng = x, n_frames, targets, recipe, rng
-        counts = targets.sum(0)
-        self.class_weight = np.divide(len(x) / len(counts), counts, out=np.zeros_like(counts), where=counts > 0)
-
-    def __len__(self) -> int:
-        return -(-len(self.x) // self.recipe.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[list[np.ndarray], np.ndarray, np.ndarray]]:
-        """One pass: ([frames, mask], targets, weight per clip)."""
-        for rows in self._rows():
-            x, n_frames, targets = self.x[rows], self.n_frames[rows], self.targets[rows]
-            if self.rng is not None:
-                x, n_frames, targets = disturb(x, n_frames, targets, self.recipe.augmentation, self.rng)
-            # lengths in steps of 32 frames: few shapes, so the backend compiles few graphs
-            longest = min(-(-int(n_frames.max()) // 32) * 32, x.shape[1])
-            mask = (np.arange(longest) < n_frames[:, None]).astype(np.float32)
-            yield [x[:, :longest], mask], targets, targets @ self.class_weight
-
-    def _rows(self) -> list[np.ndarray]:
-        size = self.recipe.batch_size
-        if self.rng is None:
-            return [np.arange(i, min(i + size, len(self.x))) for i in range(0, len(self.x), size)]
-        order = self.rng.permutation(len(self.x))
-        pools = [order[i : i + 4 * size] for i in range(0, len(order), 4 * size)]
-        order = np.concatenate([pool[np.argsort(self.n_frames[pool], kind="stable")] for pool in pools])
-        batches = [order[i : i + size] for i in range(0, len(order), size)]
-        return [batches[i] for i in self.rng.permutation(len(batches))]
-
-
-class BestByUAR:
-    """Validation UAR after each epoch: keeps the best weights, stops without progress, tells who waits."""
-
-    def __init__(self, net: keras.Model, validation: Batches, recipe: Recipe, *, label: str) -> None:
-        self.net, self.validation, self.recipe, self.label = net, validation, recipe, label
-        self.uar, self.epoch, self.weights = -1.0, 0, net.get_weights()
-        self.start = self.said = time.monotonic()
-        self.history: list[dict[str, float]] = []
-
-    def update(self, epoch: int, loss: float) -> bool:
-        """Score `epoch` (1 …); whether to go on."""
-        true = self.validation.targets.argmax(1)
-        predicted = predict(self.net, self.validation).argmax(1)
-        uar = float(recall_score(true, predicted, average="macro", labels=np.unique(true), zero_division=0))
-        self.history.append({"epoch": epoch, "loss": loss, "val_uar": uar})
-        if uar > self.uar:
-            self.uar, self.epoch, self.weights = uar, epoch, self.net.get_weights()
-        self._tell(epoch, uar)
-        return epoch < self.recipe.epochs and epoch - self.epoch < self.recipe.patience
-
-    def _tell(self, epoch: int, uar: float, *, every_s: float = 10.0) -> None:
-        now = time.monotonic()
-        if epoch == 1:  # most of it is the building of graphs: it says nothing about the next ones
-            self.start = now
-        elif now - self.said > every_s:
-            left = (now - self.start) / (epoch - 1) * (self.recipe.epochs - epoch)
-            study.progress(
-                f"{self.label}: epoch {epoch}/{self.recipe.epochs}, validation UAR {uar:.3f} "
-                f"(best {self.uar:.3f}), at most {study.duration(left)} left in this fold"
-            )
-            self.said = now
-
-
-def fit(net: keras.Model, train: Batches, validation: Batches, recipe: Recipe, *, label: str) -> BestByUAR:
-    """Train `net` and leave it with the weights of the epoch with the best validation UAR."""
-    best = BestByUAR(net, validation, recipe, label=label)
-    for epoch in range(1, recipe.epochs + 1):
-        losses = [float(net.train_on_batch(x, y, sample_weight=weight)) for x, y, weight in train]
-        if not best.update(epoch, float(np.mean(losses))):
-            break
-    net.set_weights(best.weights)
-    return best
-
-
-def predict(net: keras.Model, batches: Batches) -> np.ndarray:
-    """Class probabilities [shape=(n_clips, n_classes)] in the order of `batches`."""
-    return np.concatenate([keras.ops.convert_to_numpy(net.predict_on_batch(x)) for x, _, _ in batches])
+from ser_utils.training.batches import Batches, Copies, Normaliser, Recipe
+from ser_utils.training.fitting import compile_, fit, predict
 
 
 @dataclass(frozen=True)
@@ -202,6 +47,7 @@ class Experiment:
     recipe: Recipe
     n_folds: int
     allow_leaks: tuple[str, ...] = ()
+    copies: Copies | None = None
 
 
 def fit_normaliser(fold: Fold, experiment: Experiment) -> Normaliser:
@@ -214,7 +60,12 @@ def fit_normaliser(fold: Fold, experiment: Experiment) -> Normaliser:
     """
     normaliser = Normaliser.fit(experiment.frames, fold.train)
     fitted = {"normaliser": normaliser.clip_ids}
-    splits.check_leaks(fold, experiment.manifest, fitted=fitted, allow=experiment.allow_leaks)
+    clips = experiment.manifest
+    if experiment.copies:
+        used = experiment.copies.table.iloc[experiment.copies.of(fold.train)]
+        clips = pd.concat([clips.assign(parent=clips["clip_id"]), used], ignore_index=True)
+        fold = dataclasses.replace(fold, train=np.append(fold.train, used["clip_id"].to_numpy(dtype=str)))
+    splits.check_leaks(fold, clips, fitted=fitted, allow=experiment.allow_leaks)
     return normaliser
 
 
@@ -256,27 +107,30 @@ def fit_fold(fold: Fold, seed: int, experiment: Experiment) -> FoldResult:
     return FoldResult(rows, pd.DataFrame(best.history), facts, normaliser, net)
 
 
-def compile_(net: keras.Model, recipe: Recipe, *, steps_per_epoch: int) -> None:
-    """AdamW with one epoch of warm-up and cosine decay; XLA is off, being slower on CPUs for these nets."""
-    total = recipe.epochs * steps_per_epoch
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=recipe.learning_rate / 100,
-        warmup_target=recipe.learning_rate,
-        warmup_steps=steps_per_epoch,
-        decay_steps=max(1, total - steps_per_epoch),
-    )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, global_clipnorm=1.0)
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
-    net.compile(optimizer=optimizer, loss=loss, jit_compile=False)
-
-
-def _batches(experiment: Experiment, normaliser: Normaliser, ids: np.ndarray, rng) -> Batches:
+def _batches(
+    experiment: Experiment, normaliser: Normaliser, ids: np.ndarray, rng: np.random.Generator | None
+) -> Batches:
+    """Batches of some clips; with `rng` for training, and with the copies of these clips."""
     rows = experiment.frames.rows(ids)
     n_frames = experiment.frames.n_frames[rows]
     x = normaliser.apply(experiment.frames.x[rows], n_frames)
     emotion = experiment.manifest.set_index("clip_id")["emotion"].loc[ids]
     targets = (emotion.to_numpy()[:, None] == np.array(experiment.labels)).astype(np.float32)
-    return Batches(x, n_frames, targets, experiment.recipe, rng)
+    if rng is None or experiment.copies is None:
+        return Batches(x, n_frames, targets, experiment.recipe, rng)
+    copies = experiment.copies
+    made = copies.of(ids)
+    n_made = copies.frames.n_frames[made]
+    parents = copies.table["parent"].to_numpy()[made]
+    return Batches(
+        np.concatenate([x, normaliser.apply(copies.frames.x[made], n_made)]),
+        np.concatenate([n_frames, n_made]),
+        targets,
+        experiment.recipe,
+        rng,
+        others=[len(ids) + np.flatnonzero(parents == clip) for clip in ids],
+        share=copies.share,
+    )
 
 
 def _rows(experiment: Experiment, fold: Fold, probabilities: np.ndarray) -> pd.DataFrame:
@@ -324,10 +178,14 @@ def cross_validate(
 
 
 def _content(experiment: Experiment) -> str:
-    data = hashlib.sha256(np.ascontiguousarray(experiment.frames.x).tobytes())
-    data.update(experiment.frames.n_frames.tobytes())
+    data = hashlib.sha256()
+    for frames in [experiment.frames, *([experiment.copies.frames] if experiment.copies else [])]:
+        data.update(np.ascontiguousarray(frames.x).tobytes())
+        data.update(frames.n_frames.tobytes())
     for column in ("clip_id", "emotion", "speaker", "sha256"):
         data.update("\n".join(experiment.manifest[column]).encode())
+    if experiment.copies:
+        data.update("\n".join(experiment.copies.table["parent"]).encode())
     return data.hexdigest()
 
 
@@ -343,6 +201,7 @@ def _cached_fold(cell: tuple[Fold, int], *, experiment: Experiment, content: str
         "recipe": asdict(experiment.recipe),
         "labels": experiment.labels,
         "allow_leaks": experiment.allow_leaks,
+        "copies": experiment.copies.share if experiment.copies else 0,
         "code": study.code_version("training"),
         "backend": keras.backend.backend(),
         "versions": study.versions("keras", "tensorflow", "jax", "numpy"),

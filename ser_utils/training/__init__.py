@@ -1,0 +1,30 @@
+"""Training with a leak gate inside, one artefact per fold, and one ``cross_validate`` that yields the predictions."""
+
+from ser_utils.training.batches import Batches, Copies, Normaliser, Recipe
+from ser_utils.training.fitting import compile_, fit, predict
+from ser_utils.training.folds import (
+    Experiment,
+    FoldResult,
+    cross_validate,
+    fit_fold,
+    fit_normaliser,
+    load_model,
+    predictions_table,
+)
+
+__all__ = [
+    "Batches",
+    "Copies",
+    "Experiment",
+    "FoldResult",
+    "Normaliser",
+    "Recipe",
+    "compile_",
+    "cross_validate",
+    "fit",
+    "fit_fold",
+    "fit_normaliser",
+    "load_model",
+    "predict",
+    "predictions_table",
+]

@@ -1,0 +1,174 @@
+"""What a net is fed: the recipe, the normaliser of the training clips, and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from ser_utils import study
+from ser_utils.augment import FrameAugmentation, disturb
+from ser_utils.features import Frames
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a net is trained.
+
+    Parameters
+    ----------
+    epochs, patience : int
+        Most epochs; epochs without a better validation UAR before stopping. The best weights are restored.
+    batch_size : int
+    learning_rate, weight_decay : float
+        Peak rate of AdamW after one warm-up epoch, then cosine decay to zero.
+    label_smoothing : float
+        In [0, 1).
+    augmentation : FrameAugmentation
+        How training batches are disturbed.
+    """
+
+    epochs: int = 50
+    patience: int = 15
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    label_smoothing: float = 0.1
+    augmentation: FrameAugmentation = field(default_factory=FrameAugmentation)
+
+    def __post_init__(self) -> None:
+        study.check_range(self, "1 or more", lambda value: value >= 1, "epochs", "patience", "batch_size")
+        study.check_range(self, "above 0", lambda value: value > 0, "learning_rate")
+        study.check_range(self, "0 or more", lambda value: value >= 0, "weight_decay")
+        study.check_range(self, "at least 0 and below 1", lambda value: 0 <= value < 1, "label_smoothing")
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """Mean and standard deviation per column over the valid frames of the training clips.
+
+    Attributes
+    ----------
+    mean, std : np.ndarray [shape=(n_columns,)]
+    clip_ids : tuple of str
+        What it was fitted on; the leak gate asks.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    clip_ids: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, frames: Frames, clip_ids: np.ndarray) -> Normaliser:
+        """Statistics of `clip_ids` alone."""
+        rows = frames.rows(clip_ids)
+        valid = np.concatenate([frames.x[row, : frames.n_frames[row]] for row in rows])
+        return cls(valid.mean(0, dtype=np.float64), valid.std(0, dtype=np.float64) + 1e-6, tuple(clip_ids))
+
+    def apply(self, x: np.ndarray, n_frames: np.ndarray) -> np.ndarray:
+        """Standardised copy with zeros in the padding; float32 [shape=(n_clips, max_frames, n_columns)]."""
+        valid = np.arange(x.shape[1]) < n_frames[:, None]
+        return np.where(valid[:, :, None], (x - self.mean) / self.std, 0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Augmented copies of clips, for training only: a fold takes those of its training clips.
+
+    Attributes
+    ----------
+    table : pd.DataFrame
+        Manifest rows of the copies; ``parent`` is the clip that each was made from.
+    frames : Frames
+        Their features, in the same order.
+    share : float
+        Chance that one of a clip's copies trains in its place, drawn anew in each epoch, so that the number of steps
+        stays that of training without copies; in [0, 1].
+    """
+
+    table: pd.DataFrame = field(repr=False)
+    frames: Frames = field(repr=False)
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        study.check_range(self, "between 0 and 1", lambda value: 0 <= value <= 1, "share")
+
+    def of(self, clip_ids: np.ndarray) -> np.ndarray:
+        """Positions of the copies of `clip_ids`."""
+        return np.flatnonzero(self.table["parent"].isin(clip_ids))
+
+
+class Batches:
+    """Batches of sequences, cut to their longest clip; in random order and augmented when they train.
+
+    Training batches hold clips of similar length, so that little of a batch is padding.
+
+    Parameters
+    ----------
+    x : np.ndarray [shape=(n_clips, max_frames, n_columns)]
+        Standardised.
+    n_frames : np.ndarray [shape=(n_clips,)]
+    targets : np.ndarray [shape=(n_clips, n_classes)]
+        One-hot.
+    recipe : Recipe
+    rng : np.random.Generator, optional
+        Draws order and augmentation; without one, order is kept and nothing is augmented.
+    others : list of np.ndarray, optional
+        Further rows of `x` and `n_frames` that may stand in for clip *i*: its copies. `targets` has no rows for them.
+    share : float
+        Chance that one of them does.
+    """
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        n_frames: np.ndarray,
+        targets: np.ndarray,
+        recipe: Recipe,
+        rng: np.random.Generator | None = None,
+        *,
+        others: list[np.ndarray] | None = None,
+        share: float = 0.0,
+    ) -> None:
+        self.x, self.n_frames, self.targets, self.recipe, self.rng = x, n_frames, targets, recipe, rng
+        self.others, self.share = others, share
+        counts = targets.sum(0)
+        self.class_weight = np.divide(len(targets) / len(counts), counts, out=np.zeros_like(counts), where=counts > 0)
+
+    def __len__(self) -> int:
+        return -(-len(self.targets) // self.recipe.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[list[np.ndarray], np.ndarray, np.ndarray]]:
+        """One pass: ([frames, mask], targets, weight per clip)."""
+        for rows in self._rows():
+            sound = self._stand_ins(rows)
+            x, n_frames, targets = self.x[sound], self.n_frames[sound], self.targets[rows]
+            if self.rng is not None:
+                x, n_frames, targets = disturb(x, n_frames, targets, self.recipe.augmentation, self.rng)
+            # lengths in steps of 32 frames: few shapes, so the backend compiles few graphs
+            longest = min(-(-int(n_frames.max()) // 32) * 32, x.shape[1])
+            mask = (np.arange(longest) < n_frames[:, None]).astype(np.float32)
+            yield [x[:, :longest], mask], targets, targets @ self.class_weight
+
+    def _stand_ins(self, rows: np.ndarray) -> np.ndarray:
+        if self.rng is None or not self.others:
+            return rows
+        chosen = self.rng.random(len(rows)) < self.share
+        return np.array(
+            [
+                self.rng.choice(self.others[i]) if use and len(self.others[i]) else i
+                for i, use in zip(rows, chosen, strict=True)
+            ]
+        )
+
+    def _rows(self) -> list[np.ndarray]:
+        size, n_clips = self.recipe.batch_size, len(self.targets)
+        if self.rng is None:
+            return [np.arange(i, min(i + size, n_clips)) for i in range(0, n_clips, size)]
+        order = self.rng.permutation(n_clips)
+        pools = [order[i : i + 4 * size] for i in range(0, len(order), 4 * size)]
+        order = np.concatenate([pool[np.argsort(self.n_frames[pool], kind="stable")] for pool in pools])
+        batches = [order[i : i + size] for i in range(0, len(order), size)]
+        return [batches[i] for i in self.rng.permutation(len(batches))]
