@@ -15,7 +15,6 @@ import soundfile as sf
 from ser_utils import corpora, study
 from ser_utils.corpora import emodb, ravdess
 from ser_utils.corpora.base import SPEECH_COLUMNS
-from ser_utils.corpora.scan import read_clip
 
 GOOD = "ravdess/Actor_01/03-01-03-01-01-01-01.wav"
 
@@ -209,12 +208,16 @@ def test_a_link_to_nothing_stops_the_run_and_other_files_are_named(data):
 
 
 def test_a_file_that_cannot_be_read_is_a_finding(data, monkeypatch):
+    read = Path.read_bytes
+
     def refuse(file):
-        raise PermissionError(13, "Permission denied", str(file))
+        if file == data / GOOD:
+            raise PermissionError(13, "Permission denied", str(file))
+        return read(file)
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    found = read_clip(data / GOOD, corpus=ravdess.CORPUS, root=data, exclude={})
-    assert (found.path, found.problem, found.action) == (GOOD, "cannot be read (Permission denied)", "stops the run")
+    found = corpora.validate(["ravdess"]).set_index("path").loc[GOOD]
+    assert (found["problem"], found["action"]) == ("cannot be read (Permission denied)", "stops the run")
 
 
 def test_a_wrong_layout_says_what_was_expected_and_found(data):

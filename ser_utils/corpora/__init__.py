@@ -9,13 +9,26 @@ import json
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ser_utils import study
-from ser_utils.corpora import cremad, demo, demo_noise, emodb, esc50, meld, ravdess, savee, tess
+from ser_utils.corpora import (
+    checks,
+    cremad,
+    demo,
+    demo_noise,
+    emodb,
+    esc50,
+    finding,
+    meld,
+    own,
+    ravdess,
+    savee,
+    sealed,
+    tess,
+)
 from ser_utils.corpora.base import EMOTIONS, NOISE_COLUMNS, SPEECH_COLUMNS, Corpus
-from ser_utils.corpora.scan import NOTE, STOPS, Finding, Scan, nearest, scan
+from ser_utils.corpora.finding import NOTE, STOPS, Finding
+from ser_utils.corpora.scan import Scan, nearest, scan
 
 __all__ = [
     "CORPORA",
@@ -46,12 +59,16 @@ def corpus(name: str, profile: str | None = None) -> Corpus:
     study.UserError
         For a name that is neither.
     """
-    tables = study.load_profile(profile)["tables"] if profile else {}
+    tables = _tables(profile) if profile else {}
     if name in tables:
-        return own.entry(name, tables[name], study.paths(profile).data)
+        return own.entry(name, tables[name], study.paths(profile).data, registered=CORPORA)
     if name not in CORPORA:
         raise study.UserError(f"corpus '{name}' is unknown; known corpora are {', '.join([*CORPORA, *tables])}")
     return CORPORA[name]
+
+
+def _tables(profile: str) -> dict[str, dict]:
+    return study.load_profile(profile).get("tables") or {}
 
 
 def audio_root(name: str, profile: str) -> Path:
@@ -146,7 +163,7 @@ def check_report(names: list[str] | None = None, *, profile: str = "full") -> tu
 
 
 def _check(names: list[str] | None, profile: str) -> dict[str, Scan]:
-    data, tables = study.paths(profile).data, study.load_profile(profile)["tables"]
+    data, tables = study.paths(profile).data, _tables(profile)
     known = dict.fromkeys([*(n for n, entry in CORPORA.items() if not entry.synthetic), *tables])
     names = names or present(list(known), profile)
     if not names:
@@ -229,7 +246,7 @@ def _inputs(profile: str) -> dict[str, str]:
     """What a manifest is made from, in short: settings, files of real corpora, code of synthetic voices."""
     config = study.load_profile(profile)
     names = [*config["corpora"], *([config["noise"]] if config["noise"] else [])]
-    inputs = {"settings": study.digest({key: config[key] for key in _SETTINGS})}
+    inputs = {"settings": study.digest({key: config.get(key) for key in _SETTINGS})}
     for name in present(names, profile):
         entry = corpus(name, profile)
         inputs[f"corpus {name}"] = (

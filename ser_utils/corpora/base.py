@@ -136,12 +136,9 @@ class Corpus:
     table: Callable[[Path], pd.DataFrame] | None = field(default=None, repr=False)
     n_clips: int  # official count; 0: nobody knows
     expected: Callable[[], frozenset[str]] | None = field(default=None, repr=False)  # clip_id of every official clip
-    hashes: Callable[[], Mapping[str, str]] | None = field(
-        default=None, repr=False
-    )  # clip_id → sha256 of official .wav
+    hashes: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False)  # clip_id → sha256 of its .wav
     defects: Mapping[str, str] = field(default_factory=dict)  # clip_id of a bad official clip → why it is left out
     beside: tuple[str, ...] = ()  # globs below the corpus folder: files that belong to it and hold no clip
-    hashes: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False)  # file name → published sha256
     n_speakers: int = 0
     emotions: tuple[str, ...] = ()
     split: str = "loso"  # the split that scores are published on

@@ -1,76 +1,48 @@
-"""Reading a corpus folder: labels from names, facts from audio, a finding for each file that is not as promised."""
+"""Reading a corpus folder: labels from names or from a table, facts from audio, a finding for all that is not right."""
 
 from __future__ import annotations
 
 import difflib
-import functools
-import hashlib
-import os
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import soundfile as sf
 
 from ser_utils import study
-from ser_utils.corpora.base import AUDIO_SUFFIXES, LABELS, NOISE_COLUMNS, SPEECH_COLUMNS, Corpus, LeftOut
-
-SILENT_PEAK = 10 ** (-60 / 20)  # full scale is 1: a clip that never rises above −60 dBFS holds no speech
-LFS_POINTER = b"version https://git-lfs"
-STOPS = "stops the run"
-LEFT_OUT = "clip left out"
-NOTE = "note"
-NAMED = 20  # files of one kind that notes name one by one
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing about one file (or a whole corpus) that a reader must know."""
-
-    corpus: str
-    path: str
-    problem: str
-    action: str  # STOPS | LEFT_OUT | NOTE
-    advice: str = ""
-
-    def sentence(self) -> str:
-        return f"{self.path}: {self.problem}" + (f"; {self.advice}" if self.advice else "")
+from ser_utils.corpora import checks, facts
+from ser_utils.corpora.base import (
+    AUDIO_SUFFIXES,
+    LABELS,
+    MISSING,
+    NOISE_COLUMNS,
+    SPEECH_COLUMNS,
+    Corpus,
+    LeftOut,
+    is_junk,
+)
+from ser_utils.corpora.finding import ACTIONS, LEFT_OUT, STOPS, Finding, notes
+from ser_utils.corpora.probe import UNKNOWN
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A corpus as found: one row per clip, and the findings."""
+    """A corpus as found: one row per clip, the findings, and what tells equal sound."""
 
     table: pd.DataFrame
     findings: list[Finding]
+    sounds: dict[str, str] = field(repr=False)  # path → hash of the samples
 
 
-def files(corpus: Corpus, root: Path) -> tuple[list[Path], list[Path]]:
-    """Files of `corpus` below ``root/<name>`` by their suffix: audio, links to nothing included, and others; sorted.
+@dataclass(frozen=True)
+class Listing:
+    """Clips of a corpus before any is decoded."""
 
-    Raises
-    ------
-    study.UserError
-        When the folder holds no audio where the layout expects it.
-    """
-    folder = root / corpus.name
-    found = sorted(file for file in folder.glob(corpus.pattern) if not file.is_dir())
-    sounds = [file for file in found if file.suffix.lower() in AUDIO_SUFFIXES]
-    if sounds:
-        return sounds, [file for file in found if file.suffix.lower() not in AUDIO_SUFFIXES]
-    if not any(folder.iterdir()):
-        raise study.UserError(
-            f"{folder}: the corpus folder is empty; put {corpus.title} there ({corpus.layout}, "
-            f"from {corpus.address}) or remove the folder"
-        )
-    seen = next(folder.rglob("*")).relative_to(root).as_posix()
-    raise study.UserError(
-        f"{folder}: wrong folder layout, no audio where {corpus.title} has it: expected {corpus.layout}, "
-        f"found for example {seen}; move the files to that layout"
-    )
+    rows: list[dict[str, Any]]  # path, labels, exclude_reason
+    findings: list[Finding]
+    names: set[str]  # stems of all files that are there
+    there: set[str]  # paths of rows that have a file
 
 
 def scan(corpus: Corpus, root: Path, *, exclude: dict[str, str] | None = None) -> Scan:
@@ -87,37 +59,53 @@ def scan(corpus: Corpus, root: Path, *, exclude: dict[str, str] | None = None) -
     Returns
     -------
     Scan
-        Rows in order of path, with an ``exclude_reason`` where a clip is not used. Files that stop a run have a
-        finding and no row.
+        Rows in order of path, or of the corpus's table, with an ``exclude_reason`` where a clip is not used. Files
+        that stop a run have a finding and no row.
 
     Raises
     ------
     study.UserError
-        When the folder holds no audio where the layout expects it, or `exclude` names a file that is not there.
+        When the folder holds no audio where the layout expects it, the table of the corpus cannot be read, or
+        `exclude` names a file that is not there.
     """
-    paths, others = files(corpus, root)
-    exclude = exclude or {}
-    _check_excluded(exclude, [path.relative_to(root).as_posix() for path in paths], corpus)
-    read = functools.partial(read_clip, corpus=corpus, root=root, exclude=exclude)
-    results = study.pmap(read, paths, desc=f"checking {corpus.name}")
-    findings = [result for result in results if isinstance(result, Finding) and result.action != LEFT_OUT]
-    findings += [result for result in results if isinstance(result, Finding) and result.action == LEFT_OUT]
+    listing = (_by_names if corpus.table is None else _by_table)(corpus, root, exclude or {})
+    known = facts.gather([row["path"] for row in listing.rows if row["path"] in listing.there], root, name=corpus.name)
+    rows, found = [], listing.findings
+    for row in listing.rows:
+        fact = known.get(row["path"], UNKNOWN)
+        row["exclude_reason"] = row["exclude_reason"] or corpus.defects.get(row["clip_id"], "")
+        if row["exclude_reason"] not in ("", MISSING):
+            found.append(Finding(corpus.name, row["path"], row["exclude_reason"], LEFT_OUT))
+        if isinstance(fact, str) and not row["exclude_reason"]:
+            found.append(Finding(corpus.name, row["path"], fact, STOPS, _advice(corpus)))
+        else:
+            rows.append(row | (UNKNOWN if isinstance(fact, str) else fact))
     columns = SPEECH_COLUMNS if corpus.kind == "speech" else NOISE_COLUMNS
-    rows = [result for result in results if isinstance(result, dict)]
-    table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
-    table, duplicates = _mark_duplicates(table, corpus)
-    silent = table["exclude_reason"].str.startswith("silent")
-    left_out = [Finding(corpus.name, row.path, row.exclude_reason, LEFT_OUT) for row in table[silent].itertuples()]
-    notes = _counts(table, corpus) + _unlisted(table, {path.stem for path in paths}, corpus)
-    unread = f"not read: its suffix is none of {', '.join(AUDIO_SUFFIXES)}"
-    notes += _named((path.relative_to(root).as_posix() for path in others), unread, "more such files", corpus)
-    return Scan(table, findings + left_out + duplicates + notes)
+    table = pd.DataFrame(rows, columns=list(columns | UNKNOWN)).astype(columns)
+    found += checks.leave_out(table, corpus)
+    found += checks.look_at(table, corpus, listing.names)
+    sounds = dict(zip(table["path"], table["sound"], strict=True))
+    return Scan(table[list(columns)], sorted(found, key=lambda finding: ACTIONS.index(finding.action)), sounds)
 
 
-def _check_excluded(exclude: dict[str, str], paths: list[str], corpus: Corpus) -> None:
-    for path in sorted(set(exclude) - set(paths)):
+def _advice(corpus: Corpus) -> str:
+    return f"replace the file, or name it with a reason under exclude: {corpus.name}: in the profile"
+
+
+def _common(corpus: Corpus, path: str) -> dict[str, Any]:
+    known = {"path": path, "corpus": corpus.name, "corpus_version": corpus.version, "licence": corpus.licence}
+    return known | LABELS | {"language": corpus.language, "exclude_reason": ""}
+
+
+def _excluded(corpus: Corpus, path: str, reason: str) -> Finding:
+    return Finding(corpus.name, path, f"left out by the profile: {reason}", LEFT_OUT)
+
+
+def _check_excluded(exclude: dict[str, str], paths: Iterable[str], corpus: Corpus) -> None:
+    known = list(paths) if exclude else []
+    for path in sorted(set(exclude) - set(known)):
         raise study.UserError(
-            f"exclude: {corpus.name}: {path} matches no file of the corpus{nearest(path, paths)}; mend the path in the "
+            f"exclude: {corpus.name}: {path} matches no file of the corpus{nearest(path, known)}; mend the path in the "
             "profile, or delete the line"
         )
 
@@ -134,113 +122,103 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def read_clip(path: Path, *, corpus: Corpus, root: Path, exclude: dict[str, str]) -> dict[str, Any] | Finding:
-    """Manifest row of one file, or the finding that stops it."""
-    relative = path.relative_to(root).as_posix()
-    if relative in exclude:
-        return Finding(corpus.name, relative, f"left out by the profile: {exclude[relative]}", LEFT_OUT)
-    try:
-        labels = corpus.parse(path.relative_to(root / corpus.name))
-        audio = probe(path)
-    except LeftOut as reason:
-        return Finding(corpus.name, relative, str(reason), LEFT_OUT)
-    except (ValueError, OSError) as error:
-        advice = f"replace the file, or name it with a reason under exclude: {corpus.name}: in the profile"
-        problem = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
-        if path.is_symlink() and not path.exists():
-            problem = f"a link to a file that does not exist ({os.readlink(path)})"
-        return Finding(corpus.name, relative, problem, STOPS, advice)
-    common = {"path": relative, "corpus": corpus.name, "corpus_version": corpus.version, "licence": corpus.licence}
-    return common | LABELS | {"language": corpus.language} | labels | audio
+# --- labels from names ------------------------------------------------------------------------------------------
 
 
-def probe(path: Path) -> dict[str, Any]:
-    """Decode a file once and state its facts.
-
-    Returns
-    -------
-    dict with ``duration_s, sample_rate`` (Hz), ``channels, sha256`` and ``exclude_reason`` (empty, or silent).
+def files(corpus: Corpus, root: Path) -> tuple[list[Path], list[Path]]:
+    """Files of `corpus` below ``root/<name>`` by their suffix: audio, links to nothing included, and others; sorted.
 
     Raises
     ------
-    ValueError
-        With one clause that says why the file cannot be used: empty, text pointer, truncated, unreadable, not finite.
+    study.UserError
+        When the folder holds no audio where the layout expects it.
     """
-    data = path.read_bytes()
-    if not data:
-        raise ValueError("the file has 0 bytes")
-    if data.startswith(LFS_POINTER):
-        raise ValueError("a git-lfs text pointer, not audio (fetch the content with `git lfs pull`)")
-    promised = int.from_bytes(data[4:8], "little") + 8 if data[:4] == b"RIFF" else 0
-    if len(data) < promised < 0xFFFFFFFF:
-        raise ValueError(f"truncated: its header promises {promised} bytes, the file has {len(data)}")
-    try:
-        with sf.SoundFile(os.fspath(path)) as file:
-            samples = file.read(dtype="float32", always_2d=True)
-            frames, sample_rate = file.frames, file.samplerate
-    except sf.LibsndfileError as error:
-        raise ValueError(f"not readable as audio ({error.error_string.strip().rstrip('.')})") from error
-    if len(samples) < frames or not len(samples):
-        raise ValueError(f"truncated: its header promises {frames} samples, {len(samples)} could be decoded")
-    if not np.isfinite(samples).all():
-        raise ValueError("holds samples that are not finite numbers")
-    peak = float(np.abs(samples).max())
-    return {
-        "duration_s": len(samples) / sample_rate,
-        "sample_rate": sample_rate,
-        "channels": samples.shape[1],
-        "level_dbfs": 10 * np.log10(max(float(np.mean(samples**2)), 1e-12)),
-        "peak_dbfs": 20 * np.log10(max(peak, 1e-6)),
-        "dc_offset": float(samples.mean()),
-        "clipped_share": float((np.abs(samples) >= max(peak, 0.5)).mean()),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "exclude_reason": "" if peak >= SILENT_PEAK else "silent: its peak is below -60 dBFS",
-    }
-
-
-def _mark_duplicates(table: pd.DataFrame, corpus: Corpus) -> tuple[pd.DataFrame, list[Finding]]:
-    """Leave out copies of a clip; copies under other labels stop the run, since one of the labels is wrong."""
-    findings = []
-    labels = ("emotion", "speaker") if corpus.kind == "speech" else ("noise_class",)
-    table = table.copy()
-    for column, what in (("sha256", "same audio as"), ("clip_id", "same name as")):
-        used = table[table["exclude_reason"] == ""]
-        first = used.drop_duplicates(column).set_index(column)
-        for row in used[used.duplicated(column)].itertuples():
-            twin = first.loc[getattr(row, column)]
-            problem, ours = f"{what} {twin['path']}", row._asdict()
-            wrong = [f"labelled {ours[name]} instead of {twin[name]}" for name in labels if ours[name] != twin[name]]
-            if wrong:
-                problem += f", but {' and '.join(wrong)}"
-                findings.append(Finding(corpus.name, row.path, problem, STOPS, "exclude the wrong one in the profile"))
-            else:
-                table.loc[row.Index, "exclude_reason"] = problem
-                findings.append(Finding(corpus.name, row.path, problem, LEFT_OUT))
-    return table, findings
-
-
-def _counts(table: pd.DataFrame, corpus: Corpus) -> list[Finding]:
-    used = int((table["exclude_reason"] == "").sum())
-    if used == corpus.n_clips:
-        return []
-    return [Finding(corpus.name, corpus.name, f"{used} of the {corpus.n_clips} official clips are used", NOTE)]
-
-
-def _unlisted(table: pd.DataFrame, found: set[str], corpus: Corpus) -> list[Finding]:
-    """Official clips that are not there, and clips that the official list does not know; `found` are names of files."""
-    if corpus.expected is None:
-        return []
-    official, clips = corpus.expected(), set(table["clip_id"])
-    missing = _named(
-        sorted(official - clips - found), "missing: an official clip without a file", "more are missing", corpus
+    folder = root / corpus.name
+    sounds, others = _apart(folder.glob(corpus.pattern))
+    if sounds:
+        beside = {file for pattern in corpus.beside for file in folder.glob(pattern)}
+        return sounds, [file for file in others if file not in beside]
+    if not any(folder.iterdir()):
+        raise study.UserError(
+            f"{folder}: the corpus folder is empty; put {corpus.title} there ({corpus.layout}, "
+            f"from {corpus.address}) or remove the folder"
+        )
+    seen = next(folder.rglob("*")).relative_to(root).as_posix()
+    raise study.UserError(
+        f"{folder}: wrong folder layout, no audio where {corpus.title} has it: expected {corpus.layout}, "
+        f"found for example {seen}; move the files to that layout"
     )
-    extra = table[~table["clip_id"].isin(official)]["path"]
-    return missing + _named(extra, "extra: not an official clip", "more are extra", corpus)
 
 
-def _named(names: Iterable[str], problem: str, kind: str, corpus: Corpus) -> list[Finding]:
-    """One note per name, and after the first :data:`NAMED` one that counts the rest."""
-    names = list(names)
-    notes = [Finding(corpus.name, name, problem, NOTE) for name in names[:NAMED]]
-    rest = len(names) - len(notes)
-    return notes + ([Finding(corpus.name, corpus.name, f"… and {rest} {kind}", NOTE)] if rest else [])
+def _apart(found: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Audio and other files, sorted; no folders."""
+    found = sorted(file for file in found if not file.is_dir() and not is_junk(file))
+    sounds = [file for file in found if file.suffix.lower() in AUDIO_SUFFIXES]
+    return sounds, [file for file in found if file.suffix.lower() not in AUDIO_SUFFIXES]
+
+
+def _by_names(corpus: Corpus, root: Path, exclude: dict[str, str]) -> Listing:
+    sounds, others = files(corpus, root)
+    paths = [path.relative_to(root).as_posix() for path in sounds]
+    _check_excluded(exclude, paths, corpus)
+    rows, found = [], []
+    for path in paths:
+        row = _excluded(corpus, path, exclude[path]) if path in exclude else _labels(corpus, path)
+        (found if isinstance(row, Finding) else rows).append(row)
+    unread = f"not read: its suffix is none of {', '.join(AUDIO_SUFFIXES)}"
+    found += notes(corpus, ((file.relative_to(root).as_posix(), unread) for file in others), "more such files")
+    found += _elsewhere(corpus, root, set(paths), f"not read: lies outside the layout {corpus.layout}")
+    return Listing(rows, found, {path.stem for path in sounds}, set(paths))
+
+
+def _labels(corpus: Corpus, path: str) -> dict[str, Any] | Finding:
+    try:
+        return _common(corpus, path) | corpus.parse(Path(path).relative_to(corpus.name))
+    except LeftOut as reason:
+        return Finding(corpus.name, path, str(reason), LEFT_OUT)
+    except ValueError as error:
+        return Finding(corpus.name, path, str(error), STOPS, _advice(corpus))
+
+
+def _elsewhere(corpus: Corpus, root: Path, known: set[str], problem: str) -> list[Finding]:
+    """Audio in the folder of a corpus that is none of its clips."""
+    sounds, _ = _apart((root / corpus.name).rglob("*"))
+    paths = [path.relative_to(root).as_posix() for path in sounds]
+    return notes(corpus, ((path, problem) for path in paths if path not in known), "more such files")
+
+
+# --- labels from a table ----------------------------------------------------------------------------------------
+
+
+def _by_table(corpus: Corpus, root: Path, exclude: dict[str, str]) -> Listing:
+    """Rows of the table; one whose file is not there is left out as :data:`MISSING`, unless it has another reason."""
+    rows, found, there = [], [], set()
+    listed = [_common(corpus, "") | row for row in corpus.table(root / corpus.name).to_dict("records")]
+    for row in listed:
+        row["path"] = (PurePosixPath(corpus.name) / row["path"]).as_posix()
+    _check_excluded(exclude, (row["path"] for row in listed), corpus)
+    for row in listed:
+        if row["path"] in exclude:
+            found.append(_excluded(corpus, row["path"], exclude[row["path"]]))
+            continue
+        if (root / row["path"]).is_file():
+            there.add(row["path"])
+        elif not row["exclude_reason"]:
+            row["exclude_reason"] = MISSING
+        rows.append(row)
+    found += _without_sound(corpus, rows)
+    known = {row["path"] for row in listed}
+    found += _elsewhere(corpus, root, known, "not read: no row of the table names this file")
+    return Listing(rows, found, {Path(path).stem for path in there}, there)
+
+
+def _without_sound(corpus: Corpus, rows: list[dict[str, Any]]) -> list[Finding]:
+    """One note that counts the clips whose sound is not there; names too where the others have theirs."""
+    missing = [row["path"] for row in rows if row["exclude_reason"] == MISSING]
+    if not missing:
+        return []
+    problem = f"{MISSING}: {len(missing)} of {len(rows)} clips of the table have no file"
+    count = notes(corpus, [(corpus.name, problem)], "", advice=f"expected is {corpus.layout}")
+    if len(missing) == len(rows):
+        return count
+    return count + notes(corpus, ((path, f"missing: {MISSING}") for path in missing), "more are missing")

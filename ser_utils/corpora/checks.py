@@ -1,0 +1,213 @@
+"""Checks of a corpus as a whole: copies, outliers, and what the official list holds; each gives findings by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from ser_utils.corpora.base import MISSING, Corpus, LeftOut
+from ser_utils.corpora.finding import LEFT_OUT, NOTE, STOPS, Finding, notes
+
+CLIPPED_SHARE = 0.0005  # of the samples: 24 in three seconds at 16 kHz; less is not heard
+DC_OFFSET = 0.01  # full scale is 1: −40 dBFS, above the noise floor of any recording worth using
+FENCE = 3.0  # interquartile ranges beyond the quartiles: "far out" (Tukey 1977, Exploratory Data Analysis)
+TOLERANCE = 1.25  # lengths within this factor of the quartiles are no outliers, however alike the others are
+ENOUGH = 8  # clips that quartiles need
+
+
+def leave_out(table: pd.DataFrame, corpus: Corpus) -> list[Finding]:
+    """Silent clips and copies: writes their ``exclude_reason`` into `table`, and says so."""
+    silent = table.index[(table["exclude_reason"] == "") & table["silent"].astype(bool)]
+    table.loc[silent, "exclude_reason"] = "silent: its peak is below -60 dBFS"
+    found = [Finding(corpus.name, row.path, row.exclude_reason, LEFT_OUT) for row in table.loc[silent].itertuples()]
+    return found + _copies(table, corpus)
+
+
+def _copies(table: pd.DataFrame, corpus: Corpus) -> list[Finding]:
+    """Leave out copies of a clip; copies under other labels stop the run, since one of the labels is wrong."""
+    found = []
+    labels = ("emotion", "speaker") if corpus.kind == "speech" else ("noise_class",)
+    for column, what in (("sound", "same audio as"), ("clip_id", "same name as")):
+        used = table[table["exclude_reason"] == ""]
+        first = used.drop_duplicates(column).set_index(column)
+        for row in used[used.duplicated(column)].itertuples():
+            twin, ours = first.loc[getattr(row, column)], row._asdict()
+            problem = f"{what} {twin['path']}{_kind_of_copy(ours, twin)}"
+            wrong = [f"labelled {ours[name]} instead of {twin[name]}" for name in labels if ours[name] != twin[name]]
+            if wrong:
+                problem += f", but {' and '.join(wrong)}"
+                found.append(Finding(corpus.name, row.path, problem, STOPS, "exclude the wrong one in the profile"))
+            else:
+                table.loc[row.Index, "exclude_reason"] = problem
+                found.append(Finding(corpus.name, row.path, problem, LEFT_OUT))
+    return found
+
+
+def _kind_of_copy(ours: dict, twin: pd.Series) -> str:
+    ways = []
+    if ours["clip_id"] == twin["clip_id"] and PurePosixPath(ours["path"]).parent != PurePosixPath(twin["path"]).parent:
+        ways.append("the same take in another folder")
+    if ours["sha256"] != twin["sha256"]:
+        ways.append("in another file format" if ours["sound"] == twin["sound"] else "with other sound")
+    return f" ({', '.join(ways)})" if ways else ""
+
+
+def across(tables: dict[str, pd.DataFrame], sounds: dict[str, dict[str, str]]) -> list[Finding]:
+    """Leave out clips that an earlier corpus holds too, by content: writes ``exclude_reason``, and says so.
+
+    Parameters
+    ----------
+    tables : dict
+        Corpus → manifest rows; of equal clips the one of the first corpus is kept.
+    sounds : dict
+        Corpus → path → hash of the samples.
+    """
+    found, kept = [], {}
+    for name, table in tables.items():
+        used = table[table["exclude_reason"] == ""]
+        for row in used.itertuples():
+            sound = sounds[name][row.path]
+            twin = kept.setdefault(sound, row)
+            if twin.corpus == name:
+                continue
+            problem = f"same audio as {twin.path} of corpus {twin.corpus}"
+            ours, theirs = getattr(row, "emotion", ""), getattr(twin, "emotion", "")
+            problem += f", there labelled {theirs}, here {ours}" if ours != theirs else ""
+            table.loc[row.Index, "exclude_reason"] = problem
+            found.append(Finding(name, row.path, problem, LEFT_OUT))
+    return found
+
+
+# --- notes ------------------------------------------------------------------------------------------------------
+
+
+def look_at(table: pd.DataFrame, corpus: Corpus, names: set[str]) -> list[Finding]:
+    """Notes on clips that are used, and on what is missing; `names` are the stems of all files that are there."""
+    used = table[table["exclude_reason"] == ""]
+    return [
+        *_counts(table, used, corpus),
+        *_unlisted(table, names, corpus),
+        *_altered(used, corpus),
+        *_foreign(used, corpus),
+        *_faults(used, corpus),
+        *_lengths(used, corpus),
+        *_forms(used, corpus),
+    ]
+
+
+def _foreign(used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
+    rows = used[used["foreign"] != ""]
+    problems = (
+        (row.path, f"wrong container: holds {row.foreign} under {Path(row.path).suffix}") for row in rows.itertuples()
+    )
+    return notes(corpus, problems, "more hold another container", advice="used, since it decodes")
+
+
+def _faults(used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
+    """Clipping and offset, the worst first."""
+    clipped = used[used["clipped_share"] > CLIPPED_SHARE].sort_values("clipped_share", ascending=False)
+    shares = (
+        (row.path, f"clipped: {row.clipped_share:.2%} of its samples lie in flat tops") for row in clipped.itertuples()
+    )
+    offset = used[used["dc_offset"].abs() > DC_OFFSET].sort_values("dc_offset", ascending=False, key=abs)
+    means = (
+        (row.path, f"DC offset: its samples average {row.dc_offset:+.3f} of full scale") for row in offset.itertuples()
+    )
+    return notes(corpus, shares, "more are clipped") + notes(corpus, means, "more have a DC offset")
+
+
+def _lengths(used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
+    if len(used) < ENOUGH:
+        return []
+    logs = np.log(used["duration_s"])
+    low, high = np.quantile(logs, [0.25, 0.75])
+    margin = max(FENCE * (high - low), np.log(TOLERANCE))
+    rows = used[(logs < low - margin) | (logs > high + margin)]
+    usual = f"half of the clips last {np.exp(low):.2f} to {np.exp(high):.2f} s"
+    problems = ((row.path, f"duration outlier: {row.duration_s:.2f} s, where {usual}") for row in rows.itertuples())
+    return notes(corpus, problems, "more have an unusual duration")
+
+
+def _forms(used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
+    """Sampling rates other than the usual one, and more than one channel."""
+    if used.empty:
+        return []
+    usual = int(used["sample_rate"].mode()[0])
+    rates = used[used["sample_rate"] != usual]
+    many = used[used["channels"] > 1]
+    found = notes(
+        corpus,
+        ((row.path, f"sampling rate {row.sample_rate} Hz, where {usual} Hz is usual") for row in rates.itertuples()),
+        "more have another sampling rate",
+    )
+    if len(many) == len(used):
+        return [
+            *found,
+            Finding(corpus.name, corpus.name, "all clips have more than one channel; they are averaged", NOTE),
+        ]
+    return found + notes(
+        corpus,
+        ((row.path, f"{row.channels} channels, where one is usual; they are averaged") for row in many.itertuples()),
+        "more have several channels",
+    )
+
+
+def _altered(used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
+    """Files under an official name whose content is not the published one."""
+    if corpus.hashes is None:
+        return []
+    published = corpus.hashes()
+    wavs = [row for row in used.itertuples() if row.path.lower().endswith(".wav")]
+    rows = [row for row in wavs if published.get(row.clip_id, row.sha256) != row.sha256]
+    problem = "altered: its sha256 is not the published one"
+    return notes(corpus, ((row.path, problem) for row in rows), "more are altered", advice="fetch it again")
+
+
+# --- what the official list holds -------------------------------------------------------------------------------
+
+
+def _counts(table: pd.DataFrame, used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
+    official = corpus.n_clips
+    if not official or len(used) == official or (len(table) and (table["exclude_reason"] == MISSING).all()):
+        return []
+    found = [f"{len(used)} of the {official} official clips are used"]
+    if corpus.expected is not None and corpus.parse is not None:
+        found += _differences(used, corpus)
+    return [Finding(corpus.name, corpus.name, problem, NOTE) for problem in found]
+
+
+def _differences(used: pd.DataFrame, corpus: Corpus) -> Iterable[str]:
+    """Clips per emotion and speaker that differ from the official list, compactly."""
+    rows = pd.DataFrame([_official(corpus, name) for name in sorted(corpus.expected())])
+    for column in [name for name in ("emotion", "speaker", "noise_class") if name in used and name in rows]:
+        wanted, there = Counter(rows[column]), Counter(used[column])
+        keys = [*wanted, *sorted(set(there) - set(wanted))]
+        differ = [f"{key}: {there[key]} of {wanted[key]}" for key in keys if there[key] != wanted[key]]
+        absent = [key for key in keys if not there[key]]
+        if column == "speaker" and len(absent) > 3:
+            differ = [word for word, key in zip(differ, keys, strict=False) if key not in absent]
+            differ.append(f"none of {len(absent)} other speakers")
+        if differ:
+            yield f"clips per {column.replace('_', ' ')}: {', '.join(differ)}"
+
+
+def _official(corpus: Corpus, name: str) -> dict:
+    try:
+        return corpus.parse(Path(f"{name}.wav"))
+    except LeftOut:
+        return {}
+
+
+def _unlisted(table: pd.DataFrame, found: set[str], corpus: Corpus) -> list[Finding]:
+    """Official clips that are not there, and clips that the official list does not know; `found` are names of files."""
+    if corpus.expected is None or (len(table) and (table["exclude_reason"] == MISSING).all()):
+        return []
+    official, clips = corpus.expected(), set(table["clip_id"])
+    gone = sorted(official - clips - found)
+    missing = notes(corpus, ((name, "missing: an official clip without a file") for name in gone), "more are missing")
+    extra = table[~table["clip_id"].isin(official)]["path"]
+    return missing + notes(corpus, ((path, "extra: not an official clip") for path in extra), "more are extra")

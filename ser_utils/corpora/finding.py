@@ -1,0 +1,91 @@
+"""What a reader must know about a file or a corpus, and how such findings are listed and told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+
+import pandas as pd
+
+from ser_utils.corpora.base import Corpus
+
+STOPS = "stops the run"
+LEFT_OUT = "clip left out"
+NOTE = "note"
+ACTIONS = (STOPS, LEFT_OUT, NOTE)
+NAMED = 20  # files of one kind that notes name one by one
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about one file (or a whole corpus) that a reader must know."""
+
+    corpus: str
+    path: str
+    problem: str
+    action: str  # STOPS | LEFT_OUT | NOTE
+    advice: str = ""
+
+    def sentence(self) -> str:
+        return f"{self.path}: {self.problem}" + (f"; {self.advice}" if self.advice else "")
+
+
+def notes(corpus: Corpus, problems: Iterable[tuple[str, str]], rest: str, *, advice: str = "") -> list[Finding]:
+    """One note per path and problem, and after the first :data:`NAMED` one that counts the rest in the words `rest`."""
+    problems = list(problems)
+    named = [Finding(corpus.name, path, problem, NOTE, advice) for path, problem in problems[:NAMED]]
+    more = len(problems) - len(named)
+    return named + ([Finding(corpus.name, corpus.name, f"… and {more} {rest}", NOTE)] if more else [])
+
+
+def table(found: list[Finding]) -> pd.DataFrame:
+    """Findings as a table: columns ``corpus, path, problem, action, advice``."""
+    columns = [item.name for item in fields(Finding)]
+    return pd.DataFrame([asdict(finding) for finding in found], columns=columns).astype("str")
+
+
+def report(found: list[Finding], tables: dict[str, pd.DataFrame]) -> str:
+    """Findings for a person: per corpus a line of numbers, then what stops a run, what is left out, and notes.
+
+    Parameters
+    ----------
+    found : list of Finding
+    tables : dict
+        Corpus → its manifest rows.
+    """
+    parts = [_chapter(name, table, [item for item in found if item.corpus == name]) for name, table in tables.items()]
+    stops = sum(item.action == STOPS for item in found)
+    clips, used = (
+        sum(map(len, tables.values())),
+        sum((table["exclude_reason"] == "").sum() for table in tables.values()),
+    )
+    end = f"{len(tables)} corpora: {clips} clips, {used} used; "
+    return "\n\n".join([*parts, end + (f"{stops} findings stop a run" if stops else "nothing stops a run")])
+
+
+def _chapter(name: str, rows: pd.DataFrame, found: list[Finding]) -> str:
+    used = int((rows["exclude_reason"] == "").sum())
+    left_out, noted = (sum(item.action == action for item in found) for action in (LEFT_OUT, NOTE))
+    stops = sum(item.action == STOPS for item in found)
+    counts = [f"{len(rows)} clips", f"{used} used", f"{left_out} left out", f"{noted} notes"]
+    lines = [f"{name}: {', '.join(counts)}" + (f", {stops} that stop a run" if stops else "")]
+    for action in ACTIONS:
+        lines += _section(name, action, [item for item in found if item.action == action])
+    return "\n".join(lines)
+
+
+def _section(name: str, action: str, found: list[Finding]) -> list[str]:
+    """Lines of one action; files with the same problem stand under it."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for item in found:
+        groups.setdefault((item.problem, item.advice), []).append(item.path)
+    lines = []
+    for (problem, advice), paths in groups.items():
+        said = problem + (f"; {advice}" if advice else "")
+        if paths == [name]:
+            lines.append(f"  {action}: {said}")
+        elif len(paths) == 1:
+            lines.append(f"  {action}: {paths[0]}: {said}")
+        else:
+            lines += [f"  {action}: {said}", *(f"    {path}" for path in paths)]
+    return lines
