@@ -29,13 +29,16 @@ PROFILE is a file under config/ (default: demo): smoke, demo, full, or your own.
 
 Words:
   test                 lint, format, notebook contract, unit tests, and the smoke profile end to end
+  data list            what is here of every corpus, its licence, and how to get it
+  data get NAME…       fetch corpora, or say what has to be done by hand [--dry-run] [--keep]
   data check [NAME…]   name every file of a real corpus that is missing, unreadable or foreign
   verify [PROFILE]     compare outputs with the run record, and scores with the saved predictions
   lab                  open the notebooks in JupyterLab
-  app, bench           not built yet
+  bench [NAME…]        measure how fast the parts of the study are on this machine
+  app                  not built yet
 
 Environment variables:
-  SER_DATA      folder that holds the real corpora (default: data/raw)
+  SER_DATA      folder that holds the real corpora (default: data/raw), or an address such as s3://bucket/corpora
   SER_OUT       folder for derived data, figures and reports (default: this one)
   PIP_INDEX_URL package index to install from
 TEXT
@@ -197,13 +200,13 @@ main() {
     local word=${1:-demo}
     case $word in
         -h | --help | help) usage; exit 0 ;;
-        app | bench) not_built "$word" ;;
+        app) not_built "$word" ;;
         data)
             case ${2:-} in
-                check) shift; enter_environment; exec "$PYTHON" -m ser_utils data "$@" ;;
-                list | get) not_built "data $2" ;;
-                *) fail "'data ${2:-}' is unknown; use: data check [NAME…]" 2 ;;
+                list | get | check) shift; enter_environment; exec "$PYTHON" -m ser_utils data "$@" ;;
+                *) fail "'data${2:+ $2}' is unknown; use: data list, data get NAME…, data check [NAME…]" 2 ;;
             esac ;;
+        bench) shift; enter_environment; exec "$PYTHON" -m ser_utils bench "$@" ;;
         verify) enter_environment; exec "$PYTHON" -m ser_utils verify --profile "${2:-demo}" ;;
         lab) shift; enter_environment; exec "$PYTHON" -m jupyterlab --notebook-dir "$ROOT" "$@" ;;
         test) shift; enter_environment; run_tests "$@" ;;

@@ -48,9 +48,19 @@ def _parser() -> argparse.ArgumentParser:
     command("manifest", _manifest, "check the corpora and write the manifest")
     command("notebook", _notebook, "execute one notebook").add_argument("name", help="such as 04_lstm")
     command("report", _report, "render the report's index and the run record")
-    data = command("data", _data, "look at the corpora", profile=False)
-    data.add_argument("action", choices=["check"], help="check: name every file that is missing, unreadable or foreign")
-    data.add_argument("names", nargs="*", metavar="NAME", help="corpora (default: all found)")
+    data = command("data", _data, "see, get and check the corpora", profile=False)
+    data.add_argument(
+        "action",
+        choices=["list", "get", "check"],
+        help="list: what is here, and how to get the rest; get: fetch, or say how; check: name every file that is "
+        "missing, unreadable or foreign",
+    )
+    data.add_argument("names", nargs="*", metavar="NAME", help="corpora (check: default all found)")
+    data.add_argument("--keep", action="store_true", help="get: keep the archives that were unpacked")
+    data.add_argument("--dry-run", action="store_true", help="get: list addresses and sizes, fetch nothing")
+    command("bench", _bench, "measure how fast the parts are", profile=False).add_argument(
+        "names", nargs="*", metavar="NAME", help="parts (default: all)"
+    )
     command("verify", _verify, "compare outputs with the run record, and scores with the predictions")
     command(
         "publish", _publish, "keep the scores of the last run under reports/published and renew the README's tables"
@@ -95,13 +105,50 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from ser_utils import corpora
+    return {"list": _data_list, "get": _data_get, "check": _data_check}[options.action](options)
 
+
+def _data_list(options: argparse.Namespace) -> int:
+    from ser_utils.corpora import fetch
+
+    data = study.data_folder()
+    _refuse(options.names, "data list takes no names")
+    print(f"{study.remote_data()}, mirrored into {data}" if study.remote_data() else data, end="\n\n")
+    print(*fetch.table(data), sep="\n")
+    return 0
+
+
+def _data_get(options: argparse.Namespace) -> int:
+    from ser_utils.corpora import fetch
+
+    if study.remote_data():
+        raise study.UserError(
+            f"SER_DATA={study.remote_data()} is a remote folder, and data get writes to a local one; set SER_DATA to a "
+            "folder, get the corpora, and copy them to the remote folder"
+        )
+    return fetch.get(options.names, study.data_folder(), keep=options.keep, dry_run=options.dry_run)
+
+
+def _data_check(options: argparse.Namespace) -> int:
+    from ser_utils import corpora, remote
+
+    remote.mirror_for(options.names or corpora.CORPORA)
     found = corpora.validate(options.names or None)
     for row in found.itertuples():
         print(f"{row.corpus}: {row.path}: {row.problem} ({row.action})")
     print(f"{len(found)} findings")
     return int((found["action"] == "stops the run").any())
+
+
+def _refuse(words: list[str], why: str) -> None:
+    if words:
+        raise study.UserError(f"'{words[0]}' is not understood: {why}")
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from ser_utils import bench
+
+    return bench.main(options.names)
 
 
 def _publish(options: argparse.Namespace) -> int:

@@ -123,7 +123,7 @@ def run(
     names = sorted(study.load_profile(profile)["notebooks"])
     for name in names:
         parameters.check(name, profile)
-    _check_data()
+    _check_data(profile, dry_run=dry_run)
     targets = [resolve(only, names, profile)] if only else names
     forced = {
         name: "its last run failed"
@@ -164,9 +164,17 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _check_data() -> None:
+def _check_data(profile: str, *, dry_run: bool) -> None:
+    """Refuse a data folder that does not exist; bring the mirror of a remote one up to date."""
     data = os.environ.get("SER_DATA")
-    if data and not Path(data).expanduser().is_dir():
+    if study.remote_data():
+        from ser_utils import remote
+
+        found = study.load_profile(profile)
+        remote.check(study.remote_data())
+        if not dry_run:
+            remote.mirror_for([*found["corpora"], *([found["noise"]] if found["noise"] else [])])
+    elif data and not Path(data).expanduser().is_dir():
         raise study.UserError(f"SER_DATA={data} is not a folder; set it to the folder that holds the corpora")
 
 

@@ -38,6 +38,7 @@ PROFILE_DEFAULTS = {
     "noise": None,
     "embed_audio": False,  # players of real voices in rendered pages
     "exclude": {},  # corpus → path → reason
+    "tables": {},  # the user's own corpora: name → settings, see corpora.own
     "max_clips_per_speaker_emotion": 0,  # 0: all
     "notebooks": {},  # notebook → parameters
 }
@@ -50,6 +51,8 @@ _FORMS = {  # setting and what it holds → type, what to write instead of somet
     "exclude": (dict, "path: reason lines under the name of a corpus"),
     "exclude.*": (dict, "path: reason lines under the name of the corpus"),
     "exclude.*.*": (str, "the reason in words"),
+    "tables": (dict, "one line per corpus of your own, such as mine: {}"),
+    "tables.*": (dict, "'setting: value' lines below it, such as file: labels.csv, or {}"),
     "max_clips_per_speaker_emotion": (int, "a whole number, 0 (all clips) or more"),
     "notebooks": (dict, "one line per notebook, such as 04_lstm: {}"),
     "notebooks.*": (dict, "'parameter: value' lines below it, or {}"),
@@ -68,7 +71,7 @@ class Paths:
     """Where one profile reads and writes; all absolute."""
 
     profile: str
-    data: Path  # raw corpora: $SER_DATA, else data/raw
+    data: Path  # raw corpora: $SER_DATA (or its mirror), else data/raw
     derived: Path  # artefact cache
     figures: Path
     reports: Path
@@ -95,10 +98,28 @@ def paths(profile: str) -> Paths:
     'reports/demo'
     """
     out = output_root()
-    data = Path(os.environ.get("SER_DATA") or ROOT / "data" / "raw").expanduser().resolve()
     return Paths(
-        profile, data, out / "data" / "derived" / profile, out / "figures" / profile, out / "reports" / profile
+        profile, data_folder(), out / "data" / "derived" / profile, out / "figures" / profile, out / "reports" / profile
     )
+
+
+def data_folder() -> Path:
+    """Folder of the real corpora: ``$SER_DATA``, else ``data/raw``; of a remote address its mirror, filled or not.
+
+    Examples
+    --------
+    >>> data_folder().is_absolute()
+    True
+    """
+    if remote_data():
+        return output_root() / "data" / "mirror" / digest(remote_data())
+    return Path(os.environ.get("SER_DATA") or ROOT / "data" / "raw").expanduser().resolve()
+
+
+def remote_data() -> str:
+    """``$SER_DATA`` where it is an address such as ``s3://bucket/corpora``, else empty."""
+    protocol, mark, place = (os.environ.get("SER_DATA") or "").partition("://")
+    return protocol + mark + place.rstrip("/") if mark else ""
 
 
 def output_root() -> Path:
@@ -140,10 +161,16 @@ def load_profile(name: str) -> dict[str, Any]:
     for key in sorted(set(profile) - set(PROFILE_DEFAULTS)):
         raise UserError(f"config/{name}.yaml: unknown key '{key}'; known keys are {', '.join(PROFILE_DEFAULTS)}")
     given = {key: value for key, value in profile.items() if value is not None}
-    if isinstance(given.get("notebooks"), dict):
-        given["notebooks"] = {key: {} if value is None else value for key, value in given["notebooks"].items()}
+    for name_only in ("notebooks", "tables"):
+        if isinstance(given.get(name_only), dict):
+            given[name_only] = {key: {} if value is None else value for key, value in given[name_only].items()}
     for key, value in given.items():
         _check_form(f"config/{name}.yaml", key, value, form=key)
+    for table in sorted(set(given.get("tables", {})) - set(given.get("corpora", []))):
+        raise UserError(
+            f"config/{name}.yaml: tables: '{table}' is none of the profile's corpora; add it to corpora, or delete its "
+            "lines"
+        )
     return PROFILE_DEFAULTS | {"title": name} | given
 
 

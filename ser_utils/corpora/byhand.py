@@ -1,0 +1,189 @@
+"""Corpora that a person downloaded: archives and folders are recognised by the names inside, not by their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from ser_utils import study, transfer
+from ser_utils.corpora.base import AUDIO_SUFFIXES, Corpus, LeftOut
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".json")
+FEW = 20  # clips that are enough to know a corpus among other files
+MOST = 50_000  # files of a folder that are looked at: a data root may be somebody's home
+
+
+@dataclass(frozen=True)
+class Found:
+    """A place that holds clips of a corpus."""
+
+    path: Path
+    clips: int
+    archive: bool
+
+
+def is_clip(entry: Corpus, name: str | PurePosixPath) -> str:
+    """``clip_id`` of a file when its name is one of the corpus, else empty."""
+    path = Path(name)
+    if entry.parse is None or path.suffix.lower() not in AUDIO_SUFFIXES or path.name.startswith("._"):
+        return ""
+    try:
+        return str(entry.parse(path)["clip_id"])
+    except (ValueError, LeftOut):
+        return ""
+
+
+def find(entry: Corpus, data: Path, others: Iterable[str] = ()) -> Found | None:
+    """The place in `data` that holds most clips of a corpus, beside its own folder.
+
+    Parameters
+    ----------
+    entry : Corpus
+    data : Path
+        Data root. Archives are looked for in it and in its folder of the corpus, folders in it alone.
+    others : iterable of str
+        Folders that belong to other corpora.
+    """
+    places = [place for folder in (data, data / entry.name) if folder.is_dir() for place in sorted(folder.iterdir())]
+    found = []
+    for place in places:
+        if place.is_file() and place.name.lower().endswith(ARCHIVES):
+            names = members(place)
+        elif place.is_dir() and place.parent == data and not place.name.startswith(".") and place.name not in others:
+            names = _below(place) if place.name != entry.name else []
+        else:
+            continue
+        clips = _recognised(entry, names)
+        found += [Found(place, clips, place.is_file())] if clips else []
+    return max(found, key=lambda place: place.clips, default=None)
+
+
+def _recognised(entry: Corpus, names: Iterable[str]) -> int:
+    """Clips of a corpus among names; 0 when they are too few to tell."""
+    sounds = [name for name in names if name.lower().endswith(AUDIO_SUFFIXES)]
+    clips = {is_clip(entry, name) for name in sounds} - {""}
+    return len(clips) if len(clips) >= FEW or 2 * len(clips) >= len(sounds) else 0
+
+
+def _below(folder: Path) -> list[str]:
+    names: list[str] = []
+    for parent, _, files in os.walk(folder):
+        names += [f"{os.path.relpath(parent, folder)}/{name}" for name in files]
+        if len(names) > MOST:
+            break
+    return names
+
+
+# --- archives ---------------------------------------------------------------------------------------------------
+
+
+def members(archive: Path) -> list[str]:
+    """Names of the files in a zip or tar archive; none when it cannot be read."""
+    try:
+        with _opened(archive) as (names, _):
+            return names
+    except study.UserError:
+        return []
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[tuple[list[str], object]]:
+    """Names of the plain files of an archive, and the archive to read them from.
+
+    Raises
+    ------
+    study.UserError
+        When it is no archive, or is damaged.
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as opened:
+                yield [info.filename for info in opened.infolist() if not info.is_dir()], opened
+        else:
+            with tarfile.open(archive) as opened:
+                yield [info.name for info in opened.getmembers() if info.isfile()], opened
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError) as error:
+        with open(archive, "rb") as file:
+            start = file.read(40)
+        page = " (it begins like a web page)" if start.lstrip().lower().startswith((b"<!doctype", b"<html")) else ""
+        raise study.UserError(
+            f"{archive}: not readable as a zip or tar archive{page}, or damaged ({error}); delete it and get it again"
+        ) from error
+
+
+def unpack(archive: Path, target: Path, *, holder: Path, only: Corpus | None = None) -> int:
+    """Unpack the sound and the tables of an archive into `target`.
+
+    All is unpacked into `holder` first and moved then, so that a run that is killed leaves no half file in `target`.
+    A member whose path leads out of the folder, or that is a link, is not unpacked.
+
+    Parameters
+    ----------
+    archive, target : Path
+    holder : Path
+        Folder on the same disk for the time being; removed at the end.
+    only : Corpus, optional
+        Take no sound but clips of this corpus; for archives that hold several.
+
+    Returns
+    -------
+    int
+        Files that are now in `target`.
+    """
+    shutil.rmtree(holder, ignore_errors=True)
+    try:
+        with _opened(archive) as (names, opened):
+            chosen = [name for name in names if _wanted(name, only)]
+            transfer.check_space(target, sum(_length(opened, name) for name in chosen), f"unpacking {archive.name}")
+            for name in chosen:
+                place = holder / name.replace("\\", "/")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with _stream(opened, name) as source, open(place, "wb") as file:
+                    shutil.copyfileobj(source, file, 2**20)
+        _move(holder, target)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+    return len(chosen)
+
+
+def _wanted(name: str, only: Corpus | None) -> bool:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        study.progress(f"not unpacked, since its path leads out of the folder: {name}")
+        return False
+    if path.name.startswith(".") or "__MACOSX" in path.parts:
+        return False
+    if path.suffix.lower() in AUDIO_SUFFIXES:
+        return only is None or bool(is_clip(only, path))
+    return path.suffix.lower() in TABLES
+
+
+def _length(opened: object, name: str) -> int:
+    return opened.getinfo(name).file_size if isinstance(opened, zipfile.ZipFile) else opened.getmember(name).size
+
+
+def _stream(opened: object, name: str) -> IO[bytes]:
+    return opened.open(name) if isinstance(opened, zipfile.ZipFile) else opened.extractfile(name)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Put the files of a folder below another one: in one step where that does not exist yet."""
+    if not source.is_dir():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        os.replace(source, target)
+        return
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        place = target / file.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(file, place)

@@ -1,0 +1,361 @@
+"""Getting corpora: what is here, what can be fetched, what a person has to do (``./run_all.sh data list | get``)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ser_utils import corpora, study, transfer
+from ser_utils.corpora import byhand, download
+from ser_utils.corpora.base import AUDIO_SUFFIXES, Corpus, Download
+from ser_utils.corpora.scan import nearest
+
+HOLDER = ".part"  # folder of the data root for what is under way
+
+
+@dataclass(frozen=True)
+class State:
+    """What a data root holds of a corpus."""
+
+    clips: int  # that the corpus knows, each once
+    size: int  # bytes of all files in its folder
+    total: int  # official count; 0: nobody knows
+
+    @property
+    def complete(self) -> bool:
+        return 0 < self.total <= self.clips
+
+    def __str__(self) -> str:
+        if not self.size:
+            return "absent"
+        if self.complete:
+            return "complete"
+        return f"{self.clips} of {self.total} clips" if self.total else f"{self.clips} clips"
+
+
+def state(entry: Corpus, data: Path) -> State:
+    """Count the clips of a corpus by the names of its files, without reading one."""
+    folder = data / entry.name
+    if not folder.is_dir():
+        return State(0, 0, entry.n_clips)
+    files = [Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names]
+    size = sum(file.stat().st_size for file in files if file.exists())
+    return State(len(_clips(entry, folder)), size, entry.n_clips)
+
+
+def _clips(entry: Corpus, folder: Path) -> set[str]:
+    if entry.parse is not None:
+        names = (file.relative_to(folder) for file in folder.glob(entry.pattern) if file.exists())
+        return {byhand.is_clip(entry, name) for name in names} - {""}
+    if entry.table is None:
+        return set()
+    try:
+        rows = entry.table(folder)
+    except study.UserError:  # its tables are not there yet, or `data check` says what is wrong with them
+        return set()
+    return {row.clip_id for row in rows.itertuples() if (folder / row.path).is_file()}
+
+
+# --- list -------------------------------------------------------------------------------------------------------
+
+
+def table(data: Path) -> list[str]:
+    """Lines of a table: every corpus, what is here of it, its licence, and how to get it."""
+    head = ("name", "kind", "here", "size", "official", "licence", "get")
+    rows = [head, *(_row(entry, data) for entry in corpora.CORPORA.values())]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _row(entry: Corpus, data: Path) -> tuple[str, ...]:
+    official = f"{entry.n_clips} clips" if entry.n_clips else ""
+    if entry.synthetic:
+        return entry.name, entry.kind, "made on first use", "", official, entry.licence, "nothing to do"
+    here = state(entry, data)
+    found = None if here.complete else byhand.find(entry, data, corpora.CORPORA)
+    how = " and ".join(way for way, open_ in (("data get", _downloads(entry)), ("by hand", entry.steps)) if open_)
+    if here.complete:
+        how = ""
+    elif found and found.clips > here.clips:
+        how = f"data get, from {found.path.name} ({found.clips} clips)"
+    size = transfer.size(here.size) if here.size else ""
+    return entry.name, entry.kind, str(here), size, official, entry.licence, how
+
+
+# --- get --------------------------------------------------------------------------------------------------------
+
+
+def get(names: Sequence[str], data: Path, *, keep: bool = False, dry_run: bool = False) -> int:
+    """Bring corpora to a data root.
+
+    Parameters
+    ----------
+    names : sequence of str
+    data : Path
+        Data root; each corpus gets a folder in it.
+    keep : bool
+        Keep fetched archives beside what was unpacked from them.
+    dry_run : bool
+        List addresses and sizes; fetch nothing.
+
+    Returns
+    -------
+    int
+        0 when all of them are complete (or, with `dry_run`, could be fetched), 1 when a person has to do something.
+
+    Raises
+    ------
+    study.UserError
+        For an unknown name, an address that does not answer, a wrong checksum, or a disk that is full or read-only.
+    """
+    if not names:
+        raise study.UserError(f"data get needs a name: one or more of {', '.join(_real())}")
+    for name in names:
+        if name not in corpora.CORPORA:
+            known = ", ".join(_real())
+            raise study.UserError(f"corpus '{name}' is unknown{nearest(name, _real())}; known corpora are {known}")
+    entries = [corpora.CORPORA[name] for name in dict.fromkeys(names)]
+    if dry_run:
+        return int(not all([_plan(entry, data) for entry in entries]))
+    _check_writable(data)
+    return int(not all([_bring(entry, data, keep=keep) for entry in entries]))
+
+
+def _real() -> list[str]:
+    return [name for name, entry in corpora.CORPORA.items() if not entry.synthetic]
+
+
+def _check_writable(data: Path) -> None:
+    try:
+        (data / HOLDER).mkdir(parents=True, exist_ok=True)
+        (data / HOLDER).rmdir()
+    except FileExistsError as error:
+        raise study.UserError(f"{data} is a file; set SER_DATA to a folder") from error
+    except OSError as error:
+        if not (data / HOLDER).is_dir() or not os.access(data / HOLDER, os.W_OK):
+            raise study.UserError(
+                f"{data} cannot be written ({error.strerror}); set SER_DATA to a folder that can"
+            ) from error
+
+
+def _downloads(entry: Corpus) -> list[Download]:
+    return list(entry.downloads()) if entry.downloads else []
+
+
+def _plan(entry: Corpus, data: Path) -> bool:
+    """Say what `get` would do; whether it can."""
+    if entry.synthetic:
+        print(f"{entry.name}: synthesised on first use; nothing to get")
+        return True
+    here, found = state(entry, data), byhand.find(entry, data, corpora.CORPORA)
+    if not here.complete and found and found.clips > here.clips:
+        print(f"{entry.name}: would take {found.clips} clips from {found.path}")
+        return True
+    todo = _todo(entry, data, here)
+    known = f", {transfer.size(sum(item.size for item in todo))}" if all(item.size for item in todo) else ""
+    if todo:
+        print(f"{entry.name}: {len(todo)} files to fetch{known} into {data / entry.name}")
+    for item in todo:
+        print(f"  {item.address}  {transfer.size(item.size) if item.size else 'size not published'}")
+    if here.complete and not todo:
+        print(f"{entry.name}: complete, nothing to fetch")
+    elif entry.steps or not todo:
+        _say_steps(entry, data, here)
+    return bool(todo) or here.complete
+
+
+def _bring(entry: Corpus, data: Path, *, keep: bool) -> bool:
+    """Bring one corpus; whether it is complete then."""
+    if entry.synthetic:
+        print(f"{entry.name}: synthesised on first use; nothing to get")
+        return True
+    here = state(entry, data)
+    if not here.complete:
+        _use_by_hand(entry, data, here)
+        here = state(entry, data)
+    todo = _todo(entry, data, here)
+    if todo:
+        _fetch(entry, data, todo, keep=keep)
+        here = state(entry, data)
+    if here.complete:
+        print(f"{entry.name}: complete, {here.clips} clips in {data / entry.name}")
+    elif todo or _downloads(entry):
+        print(
+            f"{entry.name}: {here} in {data / entry.name}; ./run_all.sh data check {entry.name} names what is missing"
+        )
+    else:
+        _say_steps(entry, data, here)
+    return here.complete
+
+
+def _say_steps(entry: Corpus, data: Path, here: State) -> None:
+    print(f"{entry.name}: {here}; the rest of {entry.title} has to be fetched by hand.")
+    print(f"  {entry.steps or f'Read {entry.address}.'}")
+    print(f"  Put it into {data / entry.name}, as {entry.layout}, or leave the archive as it is in {data}.")
+    print(f"  Then: ./run_all.sh data get {entry.name}")
+
+
+def _use_by_hand(entry: Corpus, data: Path, here: State) -> None:
+    """Unpack an archive, or link a folder, that a person put into the data root."""
+    found = byhand.find(entry, data, corpora.CORPORA)
+    if found is None or found.clips <= here.clips:
+        return
+    folder = data / entry.name
+    print(f"{entry.name}: found {found.clips} clips in {found.path}")
+    if found.archive:
+        with _disk(found.path):
+            byhand.unpack(found.path, folder, holder=data / HOLDER / entry.name / "unpacked", only=entry)
+        _clear(data / HOLDER / entry.name)
+        print(f"{entry.name}: unpacked into {folder}; {found.path.name} is no longer needed")
+    elif folder.exists():
+        print(f"{entry.name}: {folder} holds only {here.clips}; to use the other folder, rename it to {entry.name}")
+    else:
+        with _disk(folder):
+            folder.symlink_to(found.path.name, target_is_directory=True)
+        print(f"{entry.name}: {folder} is now a link to it")
+
+
+class _disk:
+    """Errors of the disk as one sentence."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            raise study.UserError(
+                f"{error.filename or self.place}: {error.strerror or error}; free or mend the disk, then run again"
+            ) from error
+
+
+def _is_archive(item: Download) -> bool:
+    return item.to.lower().endswith(byhand.ARCHIVES)
+
+
+def _todo(entry: Corpus, data: Path, here: State) -> list[Download]:
+    """Files that are not here as published."""
+    ledger, folder = _Ledger(data), data / entry.name
+    there = {file.with_suffix("") for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES}
+    todo = []
+    for item in _downloads(entry):
+        if _is_archive(item):
+            done = here.complete or ledger.unpacked(folder / item.to, here.clips)
+        else:
+            done = ledger.trusts(folder / item.to, item.checksum) or (
+                not (folder / item.to).exists()
+                and item.to.lower().endswith(AUDIO_SUFFIXES)
+                and (folder / item.to).with_suffix("") in there  # the same clip in another container
+            )
+        todo += [] if done else [item]
+    ledger.save()
+    return todo
+
+
+def _fetch(entry: Corpus, data: Path, todo: list[Download], *, keep: bool) -> None:
+    folder, holder, ledger = data / entry.name, data / HOLDER / entry.name, _Ledger(data)
+    for leftover in holder.rglob("tmp*") if holder.is_dir() else ():  # of a killed run; what it had is in .part files
+        leftover.unlink()
+    size = sum(item.size for item in todo)
+    archives = sum(item.size for item in todo if _is_archive(item))
+    transfer.check_space(folder, size + archives, entry.title)
+    meter = transfer.Meter(entry.name, files=len(todo), size=size)
+
+    def one(item: Download) -> None:
+        file = download.fetch(item, holder, meter)
+        if not _is_archive(item):
+            with _disk(folder):
+                (folder / item.to).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(file, folder / item.to)
+            ledger.note(folder / item.to, item.checksum)
+        meter.file()
+
+    study.progress(f"{entry.name}: fetching {len(todo)} files" + (f", {transfer.size(size)}" if size else ""))
+    try:
+        with meter:
+            transfer.each(one, todo, meter)
+    finally:
+        ledger.save()
+    for item in filter(_is_archive, todo):
+        _settle(entry, data, item, keep=keep)
+    _clear(holder)
+
+
+def _settle(entry: Corpus, data: Path, item: Download, *, keep: bool) -> None:
+    """Unpack a fetched archive into the folder that it belongs to."""
+    folder, archive = data / entry.name, data / HOLDER / entry.name / item.to
+    study.progress(f"{entry.name}: unpacking {archive.name}")
+    with _disk(folder):
+        try:
+            byhand.unpack(archive, (folder / item.to).parent, holder=archive.parent / "unpacked")
+        except study.UserError:
+            archive.unlink()  # no published checksum told that it is damaged
+            raise
+        if keep:
+            shutil.move(archive, folder / item.to)
+        else:
+            archive.unlink()
+    ledger = _Ledger(data)
+    ledger.note_unpacked(folder / item.to, state(entry, data).clips)
+    ledger.save()
+
+
+def _clear(holder: Path) -> None:
+    """Remove what was under way, and the folder of all when nothing else is."""
+    shutil.rmtree(holder, ignore_errors=True)
+    if holder.parent.is_dir() and not any(holder.parent.iterdir()):
+        holder.parent.rmdir()
+
+
+class _Ledger:
+    """Files whose checksum was taken, by size and time of change: 7442 of them need not be read again."""
+
+    def __init__(self, data: Path) -> None:
+        self._file = study.output_root() / "data" / "fetched" / f"{study.digest(str(data))}.json"
+        try:
+            self._known: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # never written, or not by us: every file is read once more
+            self._known = {}
+        self._changed = False
+
+    def trusts(self, file: Path, checksum: str) -> bool:
+        """Whether a file is here with its published checksum."""
+        import pooch
+
+        if not file.is_file():
+            return False
+        if not checksum or self._known.get(str(file)) == self._facts(file, checksum):
+            return True
+        kind, _, value = checksum.rpartition(":")
+        if pooch.file_hash(str(file), alg=kind or "sha256").lower() != value.lower():
+            return False
+        self.note(file, checksum)
+        return True
+
+    def note(self, file: Path, checksum: str) -> None:
+        self._known[str(file)] = self._facts(file, checksum)
+        self._changed = True
+
+    def unpacked(self, archive: Path, clips: int) -> bool:
+        """Whether an archive was unpacked, and none of its clips vanished since."""
+        return 0 < self._known.get(str(archive), clips + 1) <= clips
+
+    def note_unpacked(self, archive: Path, clips: int) -> None:
+        self._known[str(archive)] = clips
+        self._changed = True
+
+    @staticmethod
+    def _facts(file: Path, checksum: str) -> list[Any]:
+        stat = file.stat()
+        return [stat.st_size, stat.st_mtime_ns, checksum]
+
+    def save(self) -> None:
+        if self._changed:
+            with study.atomic(self._file) as temporary:
+                temporary.write_text(json.dumps(self._known), encoding="utf-8")
