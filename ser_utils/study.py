@@ -348,15 +348,26 @@ def pmap(fn: Callable[[Any], T], items: Iterable[Any], *, desc: str, jobs: int |
     >>> pmap(abs, [-1, 2], desc="absolute values", jobs=1)
     [1, 2]
     """
+    return list(imap(fn, items, desc=desc, jobs=jobs))
+
+
+def imap(fn: Callable[[Any], T], items: Iterable[Any], *, desc: str, jobs: int | None = None) -> Iterator[T]:
+    """:func:`pmap` that hands over each result as it comes, so that they need not all fit into memory.
+
+    Examples
+    --------
+    >>> next(imap(abs, [-1, 2], desc="absolute values", jobs=1))
+    1
+    """
     from joblib import Parallel, delayed
 
     items = list(items)
     jobs = max(1, min(jobs or n_jobs(), len(items)))
     if jobs == 1:
-        return list(_track(map(fn, items), len(items), desc))
+        return _track(map(fn, items), len(items), desc)
     # no `with`: after an error it would start new workers before the error is raised
     pool = Parallel(n_jobs=jobs, return_as="generator", batch_size="auto", inner_max_num_threads=1, backend="loky")
-    return list(_track(pool(delayed(fn)(item) for item in items), len(items), desc, jobs=jobs))
+    return _track(pool(delayed(fn)(item) for item in items), len(items), desc, jobs=jobs)
 
 
 def _track(
