@@ -17,6 +17,7 @@ _SHARED = {  # kind of leak → column of the manifest whose values must not be 
     "speaker": "speaker",
     "content": "sha256",
     "parent": "parent",  # an augmented copy names the clip that it was made from, an original names itself
+    "noise": "noise_id",  # noise clip that was mixed in; empty where none was
 }
 LEAKS = (*_SHARED, "fitted")
 
@@ -203,11 +204,11 @@ def check_leaks(
     ----------
     fold : Fold
     manifest : pd.DataFrame
-        ``clip_id, speaker, sha256`` of all clips of the fold, and ``parent`` where some are augmented copies.
+        ``clip_id, speaker, sha256`` of all clips of the fold; ``parent`` and ``noise_id`` where some are augmented.
     fitted : mapping
         Name of a scaler, vocabulary, normaliser or threshold → clip ids that it was fitted on.
     allow : collection of str
-        Kinds of leak that are wanted: ``clip, speaker, content, parent, fitted``. Speakers that nobody knows (empty)
+        Kinds of leak that are wanted: ``clip, speaker, content, parent, noise, fitted``. Speakers that nobody knows (empty)
         count as shared.
 
     Raises
@@ -228,7 +229,8 @@ def check_leaks(
             same_person = kind == "speaker" and hidden == "validation" and only_one  # who else could validate?
             if kind in allow or column not in rows or same_person:
                 continue
-            values = [set(parts[part][column]) for part in (hidden, known)]
+            nothing = {""} if kind == "noise" else set()
+            values = [set(parts[part][column]) - nothing for part in (hidden, known)]
             _raise_if_shared(fold, kind, *values, where=f"{hidden} clips are known in {known}")
     if "fitted" not in allow:
         held_out = set(fold.test) | set(fold.validation)

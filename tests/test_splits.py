@@ -89,6 +89,8 @@ def leaky(fold, kind):
         table.loc[table["clip_id"] == fold.train[0], "speaker"] = "s00"
     elif kind == "content":
         table.loc[table["clip_id"] == fold.validation[0], "sha256"] = f"hash-{fold.test[0]}"
+    elif kind == "noise":
+        table["noise_id"] = table["clip_id"].map({fold.train[0]: "rain1", fold.test[0]: "rain1"}).fillna("")
     elif kind == "parent":
         table["parent"] = table["clip_id"].mask(table["clip_id"] == fold.train[0], fold.test[0])
     else:

@@ -70,7 +70,8 @@ class Normaliser:
     def apply(self, x: np.ndarray, n_frames: np.ndarray) -> np.ndarray:
         """Standardised copy with zeros in the padding; float32 [shape=(n_clips, max_frames, n_columns)]."""
         valid = np.arange(x.shape[1]) < n_frames[:, None]
-        return np.where(valid[:, :, None], (x - self.mean) / self.std, 0).astype(np.float32)
+        mean, std = self.mean.astype(np.float32), self.std.astype(np.float32)  # 64 bits would double the memory
+        return np.where(valid[:, :, None], (x - mean) / std, np.float32(0))
 
 
 @dataclass(frozen=True)
