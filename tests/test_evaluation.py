@@ -271,6 +271,52 @@ def test_uar_by_speaker():
     assert np.isnan(by.loc["demo_00", "ci_low"])
 
 
+# --- clips whose speaker nobody knows ---
+
+
+def test_without_speakers_every_clip_is_drawn_alone_and_the_report_is_told():
+    table = predictions(per_speaker=40).assign(speaker="")
+    results = evaluation.results_table(table, n_resamples=400)
+    assert set(results["n_speakers"]) == {0}
+    alone = evaluation.results_table(table.assign(speaker=table["clip_id"]), n_resamples=400)
+    ours, theirs = (part.set_index(["model", "metric"])[["ci_low", "ci_high"]] for part in (results, alone))
+    pd.testing.assert_frame_equal(ours, theirs)
+    board = evaluation.headline(results)
+    assert board["note"].tolist() == ["speakers unknown: independence cannot be checked", "", ""]
+    assert evaluation.uar_by(table, "speaker", n_resamples=10)["n_speakers"].tolist() == [0]
+    more = pd.concat([table, table.assign(model="cnn", y_pred=table["y_true"])], ignore_index=True)
+    assert evaluation.differences(more, n_resamples=50)["n_speakers"].tolist() == [0]
+
+
+def test_known_speakers_count_beside_unknown_ones():
+    table = predictions(n_speakers=4)
+    table["speaker"] = table["speaker"].replace("demo_00", "")
+    assert len(evaluation.speaker_counts(table, EMOTIONS)) == 3 + 20
+    assert evaluation.results_table(table, n_resamples=10)["n_speakers"].unique().tolist() == [3]
+
+
+def test_thousands_of_clips_without_speakers_get_the_interval_of_shares_in_little_memory():
+    """Recall of a class of n clips is a share of n: its bootstrap interval is that of the binomial distribution."""
+    table = predictions(n_speakers=10, per_speaker=1200, right=0.5).assign(speaker="")
+    start = time.process_time()
+    counts = evaluation.speaker_counts(table, EMOTIONS)
+    low, high = evaluation.bootstrap(counts, EMOTIONS)["WA"]
+    assert time.process_time() - start < 2
+    share = (table["y_true"] == table["y_pred"]).mean()
+    assert (high - low) == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / len(table)), rel=0.05)
+    assert (low + high) / 2 == pytest.approx(share, abs=0.002)
+
+
+def test_differences_without_speakers_are_paired():
+    """One model is right on the same clips as the other and on 120 more: the clips that both miss cancel."""
+    frame = pd.DataFrame({"clip_id": [f"c{i}" for i in range(1200)], "speaker": "", "y_true": ["happy", "sad"] * 600})
+    wrong = frame["y_true"].map({"happy": "sad", "sad": "happy"})
+    a, b = (frame.assign(y_pred=frame["y_true"].where(frame.index < n, wrong)) for n in (720, 600))
+    value, low, high = evaluation.difference(a, b)
+    assert value == pytest.approx(0.1)
+    assert (high - low) == pytest.approx(2 * 1.96 * np.sqrt(0.1 * 0.9 / 1200), rel=0.1)
+
+
 # --- contract and files ---
 
 

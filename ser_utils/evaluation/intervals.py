@@ -7,7 +7,7 @@ import pandas as pd
 
 from ser_utils import study
 from ser_utils.evaluation.predictions import SYSTEM, TASK
-from ser_utils.evaluation.scores import classes, metrics, percentiles, resampled, speaker_counts
+from ser_utils.evaluation.scores import classes, metrics, n_speakers, percentiles, resampled, speaker_counts
 
 HOW = [name for name in SYSTEM if name not in TASK]  # what tells the systems of one task apart
 DIFFERENCE = ["UAR", "difference", "ci_low", "ci_high", "n_clips", "n_speakers"]
@@ -55,7 +55,8 @@ def difference(
     value = _gap(*(part.sum(axis=0) for part in counts), labels)
     if len(counts[0]) < 2:
         return float(value), np.nan, np.nan
-    draws = _gap(*(resampled(part, n_resamples=n_resamples, seed=seed) for part in counts), labels)
+    pairs = resampled(np.stack(counts, axis=1), n_resamples=n_resamples, seed=seed)
+    draws = _gap(pairs[:, 0], pairs[:, 1], labels)
     low, high = percentiles(draws, level)
     return float(value), low, high
 
@@ -82,7 +83,7 @@ def differences(
         for value, how, part in systems[1:]:
             gap = difference(part, best, n_resamples=n_resamples, seed=seed)
             clips = part[part["clip_id"].isin(best["clip_id"])]
-            rows.append([*task, *how, value, *gap, clips["clip_id"].nunique(), clips["speaker"].nunique()])
+            rows.append([*task, *how, value, *gap, clips["clip_id"].nunique(), n_speakers(clips)])
     return pd.DataFrame(rows, columns=[*TASK, *HOW, *DIFFERENCE])
 
 

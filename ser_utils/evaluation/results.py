@@ -9,7 +9,7 @@ import pandas as pd
 
 from ser_utils import study
 from ser_utils.evaluation.predictions import SYSTEM, TASK, validate_predictions
-from ser_utils.evaluation.scores import bootstrap, classes, metrics, speaker_counts
+from ser_utils.evaluation.scores import bootstrap, classes, metrics, n_speakers, speaker_counts
 
 RESULT_COLUMNS = [*SYSTEM, "metric", "value", "ci_low", "ci_high", "n_clips", "n_speakers", "n_seeds", "run_id"]
 BASELINES = ("chance", "majority")
@@ -61,7 +61,7 @@ def _rows(
     intervals = bootstrap(counts, labels, n_resamples=n_resamples, seed=seed)
     common = {
         "n_clips": group["clip_id"].nunique(),
-        "n_speakers": len(counts),
+        "n_speakers": n_speakers(group),
         "n_seeds": group["seed"].nunique(),
         "run_id": "+".join(sorted(group["run_id"].unique())),
     }
@@ -110,7 +110,7 @@ def uar_by(predictions: pd.DataFrame, column: str, *, n_resamples: int = 10_000,
         counts = speaker_counts(group, labels)
         low, high = bootstrap(counts, labels, n_resamples=n_resamples, seed=seed)["UAR"]
         value = float(metrics(counts.sum(axis=0), labels)["UAR"])
-        rows.append([*key, value, low, high, group["clip_id"].nunique(), len(counts)])
+        rows.append([*key, value, low, high, group["clip_id"].nunique(), n_speakers(group)])
     return pd.DataFrame(rows, columns=[*SYSTEM, column, "UAR", "ci_low", "ci_high", "n_clips", "n_speakers"])
 
 
@@ -121,7 +121,8 @@ def headline(results: pd.DataFrame, *, condition: str = "clean") -> pd.DataFrame
     -------
     pd.DataFrame
         ``corpus, corpus_version, split, model, features, train_regime, UAR, ci_low, ci_high, WA, macro_F1, n_clips,
-        n_speakers, n_seeds, note``; ``note`` is empty unless the interval rests on too few speakers.
+        n_speakers, n_seeds, note``; ``note`` is empty unless the interval rests on too few speakers, or speakers are
+        unknown.
     """
     chosen = results[results["condition"] == condition]
     system = [name for name in SYSTEM if name != "condition"]
@@ -139,6 +140,8 @@ def headline(results: pd.DataFrame, *, condition: str = "clean") -> pd.DataFrame
 
 
 def _note(n_speakers: int) -> str:
+    if n_speakers == 0:
+        return "speakers unknown: independence cannot be checked"
     if n_speakers < 2:
         return "one speaker: no interval"
     return f"interval from {n_speakers} speakers: too narrow" if n_speakers < FEW_SPEAKERS else ""

@@ -11,6 +11,8 @@ from sklearn.metrics import confusion_matrix, recall_score
 
 from ser_utils.corpora.base import EMOTIONS
 
+MANY = 500  # units that are drawn one by one
+
 
 def uar(y_true: Sequence, y_pred: Sequence, labels: Sequence | None = None) -> float:
     """Unweighted average recall, 0 … 1.
@@ -82,7 +84,7 @@ def bootstrap(
     """Percentile interval of every metric, from resampling speakers with replacement.
 
     The draws depend on the number of speakers and on `seed` only, so that two systems scored on the same speakers
-    meet the same resamples.
+    meet the same resamples; above :data:`MANY` units only their distribution is the same.
 
     Parameters
     ----------
@@ -113,6 +115,9 @@ def bootstrap(
 def resampled(counts: np.ndarray, *, n_resamples: int, seed: int) -> np.ndarray:
     """Sums over speakers who are drawn with replacement, as many as there are; equal draws for an equal `seed`.
 
+    Above :data:`MANY` (clips without speakers), equal entries are drawn together: the sums have the same distribution,
+    but which entry is drawn is not known, so that only what is stacked in one array meets the same draws.
+
     Parameters
     ----------
     counts : np.ndarray [shape=(n_speakers, ...)]
@@ -122,8 +127,13 @@ def resampled(counts: np.ndarray, *, n_resamples: int, seed: int) -> np.ndarray:
     -------
     np.ndarray [shape=(n_resamples, ...)]
     """
-    weights = _draws(len(counts), n_resamples, seed)
-    return (weights @ counts.reshape(len(counts), -1)).reshape(-1, *counts.shape[1:])
+    flat = counts.reshape(len(counts), -1)
+    if len(flat) <= MANY:
+        weights = _draws(len(flat), n_resamples, seed)
+    else:
+        flat, times = np.unique(flat, axis=0, return_counts=True)
+        weights = np.random.default_rng(seed).multinomial(len(counts), times / len(counts), size=n_resamples)
+    return (weights @ flat).reshape(-1, *counts.shape[1:])
 
 
 @functools.lru_cache(maxsize=16)
@@ -142,18 +152,39 @@ def percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def unit(predictions: pd.DataFrame) -> pd.Series:
+    """What is drawn for an interval: the speaker of each row, or the clip where the speaker is unknown.
+
+    Examples
+    --------
+    >>> unit(pd.DataFrame({"speaker": ["x", ""], "clip_id": ["a", "b"]})).tolist()
+    ['x', '\\x00b']
+    """
+    speaker = predictions["speaker"]
+    return speaker.where(speaker != "", "\0" + predictions["clip_id"])  # no name begins so
+
+
+def n_speakers(predictions: pd.DataFrame) -> int:
+    """Number of known speakers; 0 where none is known."""
+    return len(set(predictions["speaker"]) - {""})
+
+
 def speaker_counts(predictions: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
     """One confusion matrix per speaker (sorted by name), summed over seeds.
+
+    Clips of which nobody knows the speaker (empty) come first, each as a speaker of its own: intervals over clips are
+    narrower than intervals over the unknown speakers would be.
 
     Returns
     -------
     np.ndarray [shape=(n_speakers, n_classes, n_classes)]
     """
-    speakers = sorted(predictions["speaker"].unique())
-    shape = (len(speakers), len(labels), len(labels))
+    who = unit(predictions)
+    units = sorted(who.unique())
+    shape = (len(units), len(labels), len(labels))
     codes = [
-        pd.Categorical(predictions[column], categories=categories).codes
-        for column, categories in (("speaker", speakers), ("y_true", labels), ("y_pred", labels))
+        pd.Categorical(values, categories=categories).codes
+        for values, categories in ((who, units), (predictions["y_true"], labels), (predictions["y_pred"], labels))
     ]
     flat = np.ravel_multi_index([code.astype(np.int64) for code in codes], shape)
     return np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape).astype(float)
