@@ -247,3 +247,36 @@ def test_citations_read_as_sentences():
         line = readable(entry.citation)
         assert "{" not in line
         assert "\n" not in line
+
+
+def test_scores_of_known_or_unknown_speakers_are_marked_on_the_first_page(out, tmp_path, monkeypatch):
+    """An own table without speakers: a banner, the caption, the count; and a table that is broken hides no report."""
+    mine = tmp_path / "raw" / "mine"
+    mine.mkdir(parents=True)
+    (mine / "labels.csv").write_text("path,emotion\na.wav,sad\n")
+    monkeypatch.setenv("SER_DATA", str(mine.parent))
+    profile = study.load_profile(PROFILE) | {"corpora": ["mine", "meld"], "tables": {"mine": {}}}
+    monkeypatch.setattr(study, "load_profile", lambda _: profile)
+    places = study.paths(PROFILE)
+    places.manifest.parent.mkdir(parents=True)
+    clips = report_sample.manifest()
+    clips = pd.concat([clips.assign(corpus="mine", speaker=""), clips.assign(corpus="meld", exclude_reason="")])
+    clips.to_parquet(places.manifest)
+    scores = results()
+    own = scores[scores["corpus"] == "demo"].assign(corpus="mine", split="random", n_speakers=0)
+    places.reports.mkdir(parents=True)
+    pd.concat([own, scores[scores["corpus"] == "ravdess"]]).to_csv(places.reports / "results.csv", index=False)
+    page = " ".join(report.render_index(PROFILE).read_text(encoding="utf-8").split())
+    assert "Speakers not unseen." in page
+    assert "mine (own table): its speakers are unknown, so that their independence cannot be checked." in page
+    assert "people who speak in its training part speak in its test part." in page
+    assert page.count("Scores that may come from speakers heard in training") == 1
+    assert page.count("Scores on speakers that no system heard in training") == 1
+    assert "speakers unknown. Intervals: 95 %, bootstrap over clips, too narrow." in page
+    assert run_record(PROFILE, {})["manifest"]["corpora"]["mine"]["n_speakers"] == 0
+    (mine / "labels.csv").write_text("nothing\n")
+    assert "Speakers not unseen." in report.render_index(PROFILE).read_text(encoding="utf-8")
+
+
+def test_unseen_speakers_get_no_warning():
+    assert "Speakers not unseen." not in (report_sample.write_report() / "index.html").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -47,7 +48,7 @@ def render_index(profile: str) -> Path:
     records = {name: record for name, record in load_records(places.records).items() if name in planned}
     run = run_record(profile, records)
     results = headline.load_results(places.reports, planned)
-    registry = _registry()
+    registry = _registry(profile)
     corpora = [
         _corpus(name, _title(name, registry), facts, registry.get(name))
         for name, facts in run["manifest"]["corpora"].items()
@@ -63,6 +64,7 @@ def render_index(profile: str) -> Path:
         "corpora": corpora,
         "absent": [_title(name, registry) for name in run["manifest"]["absent"]],
         "names": {name: _title(name, registry) for name in set(registry) | set(run["manifest"]["corpora"])},
+        "known_speakers": known_speakers(run["manifest"]["corpora"], registry),
         "synthetic": [c["title"] for c in corpora if c["synthetic"] and c["kind"] != "noise"],
         "figures": [_gallery(png) for png in figures],
         "pages": page_rows(profile, records, places.reports),
@@ -112,10 +114,27 @@ def _old_scores(
     return file.is_file() and not new
 
 
-def _registry() -> Mapping[str, Any]:
-    from ser_utils.corpora import CORPORA
+def _registry(profile: str) -> Mapping[str, Any]:
+    from ser_utils import corpora
 
-    return CORPORA
+    found = dict(corpora.CORPORA)
+    for name in study.load_profile(profile)["tables"]:
+        # a table that cannot be read has stopped its notebook, whose row says why; the report is written all the same
+        with contextlib.suppress(study.UserError):
+            found[name] = corpora.corpus(name, profile)
+    return found
+
+
+def known_speakers(facts: Mapping[str, Mapping[str, Any]], registry: Mapping[str, Any]) -> dict[str, str]:
+    """Corpora whose scores may come from speakers who were heard in training, each with the reason."""
+    leaky = [name for name in facts if "speaker" in getattr(registry.get(name), "leaks", ())]
+    return {name: _why_known(facts[name].get("n_speakers")) for name in leaky}
+
+
+def _why_known(n_speakers: int | None) -> str:
+    if not n_speakers:
+        return "its speakers are unknown, so that their independence cannot be checked"
+    return "it has one speaker" if n_speakers == 1 else "people who speak in its training part speak in its test part"
 
 
 def _title(name: str, registry: Mapping[str, Any]) -> str:

@@ -109,7 +109,7 @@ def _facts(rows: Any) -> dict[str, Any]:
         "version": str(rows["corpus_version"].iloc[0]),
         "n_clips": len(rows),
         "n_used": len(used),
-        "n_speakers": used["speaker"].nunique() if "speaker" in used else None,
+        "n_speakers": len(set(used["speaker"]) - {""}) if "speaker" in used else None,  # empty: nobody knows
         "hours": round(float(used["duration_s"].sum()) / 3600, 3),
         "sha256": study.digest(sorted(rows["sha256"].astype(str)), length=64),
     }
