@@ -1,12 +1,11 @@
-"""Acoustic features: frames, statistics, openSMILE sets and pictures, cached by content.
-
-librosa is the reference for every spectral value here (McFee et al. 2015, doi:10.25080/Majora-7b98e3ed-003).
-"""
+"""Acoustic features: frames, statistics, openSMILE sets and pictures, cached by content."""
 
 from __future__ import annotations
 
 from ser_utils.features.pitch import VOICED, f0
-from ser_utils.features.sequences import CLIP_MEANS, FLOOR, KINDS, Frames, FrameSpec, extract, frames, log_mel, mfcc
+from ser_utils.features.sequences import Frames, extract, frames, log_mel, mfcc
+from ser_utils.features.spec import CLIP_MEANS, KINDS, FrameSpec
+from ser_utils.features.spectral import FLOOR, Spectrum, compute
 
 __all__ = [
     "CLIP_MEANS",
@@ -15,6 +14,8 @@ __all__ = [
     "VOICED",
     "FrameSpec",
     "Frames",
+    "Spectrum",
+    "compute",
     "extract",
     "f0",
     "frames",
