@@ -185,8 +185,9 @@ def _official_fold(manifest: pd.DataFrame, share: float, seed: int) -> Fold:
             "corpus has neither; use loso, speaker_groups or random"
         )
     if not len(ids["validation"]):
-        train, validation = _divide(manifest[part == "train"], share, np.random.default_rng(seed))
-        ids |= {"train": train, "validation": validation}
+        rows = manifest[part == "train"]
+        held = _fold(0, rows, rows.groupby("speaker")["gender"].first(), (), share, seed)
+        ids |= {"train": held.train, "validation": held.validation}
     return Fold(0, *(ids[name] for name in OFFICIAL))
 
 

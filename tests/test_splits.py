@@ -214,3 +214,15 @@ def test_clips_without_a_speaker_are_a_leak_unless_wanted():
     with pytest.raises(splits.LeakError, match="leak 'speaker'"):
         splits.check_leaks(fold, table, fitted={})
     splits.check_leaks(fold, table, fitted={}, allow=("speaker",))
+
+
+def test_official_parts_without_validation_hold_out_training_speakers():
+    rows = [(f"{who}{i}", who, "test" if who == "z" else "train") for who in "vwxyz" for i in range(4)]
+    clips = pd.DataFrame(rows, columns=["clip_id", "speaker", "split"])
+    clips = clips.assign(gender="unknown", emotion=["sad", "happy"] * 10, sha256=clips["clip_id"])
+    (fold,) = splits.make_folds(clips, "published")
+    assert (len(fold.train), len(fold.validation), len(fold.test)) == (12, 4, 4)
+    splits.check_leaks(fold, clips, fitted={})
+    (unknown,) = splits.make_folds(clips.assign(speaker=""), "published")
+    assert (len(unknown.train) + len(unknown.validation), len(unknown.test)) == (16, 4)
+    assert len(unknown.validation) > 0
