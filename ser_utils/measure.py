@@ -203,6 +203,34 @@ def spectral_statistics(y: np.ndarray) -> np.ndarray:
     return np.concatenate([cepstra.mean(axis=1), cepstra.std(axis=1)]).astype(np.float32)
 
 
+def spectrum(y: np.ndarray, *, sr: int = audio.SAMPLE_RATE) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Magnitude of the Fourier transform of a whole clip under a Hann window, and its means over sixths of octaves.
+
+    Returns
+    -------
+    hz, magnitude_db : np.ndarray [shape=(1 + n_samples // 2,)]
+        Frequency of each bin, and its magnitude in dB relative to the largest one.
+    band_hz, band_db : np.ndarray [shape=(n_bands,)]
+        Middle of each sixth of an octave from 50 Hz up that holds a bin, and its root mean square, dB as above.
+
+    Examples
+    --------
+    >>> hz, magnitude_db, *_ = spectrum(np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000))
+    >>> float(hz[magnitude_db.argmax()])
+    1000.0
+    """
+    magnitude = np.abs(np.fft.rfft(y * np.hanning(len(y))))
+    hz = np.fft.rfftfreq(len(y), 1 / sr)
+    edges = 50 * 2 ** (np.arange(6 * np.log2(sr / 100) + 1) / 6)
+    band = np.digitize(hz, edges)
+    within = [n for n in range(1, len(edges)) if (band == n).any()]
+    rms = np.array([np.sqrt(np.mean(magnitude[band == n] ** 2)) for n in within])
+    middle = np.array([np.sqrt(edges[n - 1] * edges[n]) for n in within])
+    loudest = max(float(magnitude.max()), 1e-12)
+    fine, coarse = (20 * np.log10(np.maximum(values / loudest, 1e-6)) for values in (magnitude, rms))
+    return hz, fine, middle, coarse
+
+
 # --- a whole corpus ---------------------------------------------------------------------------------------------
 
 
@@ -261,132 +289,3 @@ def _save(found: tuple[pd.DataFrame, np.ndarray], folder: Path) -> None:
 
 def _load(folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
     return pd.read_parquet(folder / "measures.parquet"), np.load(folder / "statistics.npy")
-
-
-# --- what goes with the emotion, and what with the voice --------------------------------------------------------
-
-
-def eta_squared(values: pd.Series, groups: pd.Series) -> float:
-    """Correlation ratio η² (Fisher 1925): share of the variance of `values` that lies between `groups`, 0 … 1.
-
-    Rows without a value are left out; NaN where the values do not vary.
-
-    Examples
-    --------
-    >>> eta_squared(pd.Series([1.0, 1.0, 3.0, 3.0]), pd.Series(["a", "a", "b", "b"]))
-    1.0
-    """
-    known = values.notna()
-    values, groups = values[known], groups[known]
-    total = ((values - values.mean()) ** 2).sum()
-    between = ((values.groupby(groups).transform("mean") - values.mean()) ** 2).sum()
-    return float(between / total) if total > 0 else float("nan")
-
-
-def standardise(statistics: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and standard deviation 1; a constant column becomes 0.
-
-    Examples
-    --------
-    >>> standardise(np.array([[1.0, 5.0], [3.0, 5.0]])).tolist()
-    [[-1.0, 0.0], [1.0, 0.0]]
-    """
-    spread = statistics.std(axis=0)
-    return (statistics - statistics.mean(axis=0)) / np.where(spread > 0, spread, 1)
-
-
-def neighbours(statistics: np.ndarray, emotions: np.ndarray, speakers: np.ndarray) -> dict[str, float]:
-    """How well the nearest other clip tells the emotion, and how well it tells the speaker.
-
-    Parameters
-    ----------
-    statistics : np.ndarray [shape=(n_clips, n_columns)]
-        Standardised; the distance is Euclidean.
-    emotions, speakers : np.ndarray [shape=(n_clips,)]
-        An empty speaker is unknown.
-
-    Returns
-    -------
-    dict
-        Mean recall over emotions (UAR) of the nearest neighbour among all other clips, ``emotion``, and among clips of
-        other speakers, ``emotion_unseen``; its mean recall over speakers, ``speaker``; the silhouettes (−1 … 1,
-        Rousseeuw 1987, doi:10.1016/0377-0427(87)90125-7) ``silhouette_emotion`` and ``silhouette_speaker``. NaN where
-        fewer than two classes, or unknown speakers, leave nothing to tell.
-    """
-    from sklearn.metrics import pairwise_distances
-
-    distances = pairwise_distances(statistics)
-    known = "" not in set(speakers) and len(set(speakers)) > 1
-    others = np.where(speakers[:, None] == speakers[None, :], np.inf, distances) if known else None
-    return {
-        "emotion": _nearest(distances, emotions),
-        "emotion_unseen": _nearest(others, emotions) if known else float("nan"),
-        "speaker": _nearest(distances, speakers) if known else float("nan"),
-        "silhouette_emotion": _silhouette(distances, emotions),
-        "silhouette_speaker": _silhouette(distances, speakers) if known else float("nan"),
-    }
-
-
-def _nearest(distances: np.ndarray, labels: np.ndarray) -> float:
-    from sklearn.metrics import recall_score
-
-    if len(set(labels)) < 2:
-        return float("nan")
-    apart = distances.copy()
-    np.fill_diagonal(apart, np.inf)
-    return float(recall_score(labels, labels[apart.argmin(axis=1)], average="macro", zero_division=0))
-
-
-def _silhouette(distances: np.ndarray, labels: np.ndarray) -> float:
-    from sklearn.metrics import silhouette_score
-
-    if not 1 < len(set(labels)) < len(labels):
-        return float("nan")
-    exact = distances.copy()
-    np.fill_diagonal(exact, 0)
-    return float(silhouette_score(exact, labels, metric="precomputed"))
-
-
-def projections(statistics: np.ndarray, *, seed: int, cache: Path) -> dict[str, np.ndarray]:
-    """Two views of many columns in a plane: principal components, and t-SNE (van der Maaten & Hinton 2008).
-
-    Parameters
-    ----------
-    statistics : np.ndarray [shape=(n_clips, n_columns)]
-        Standardised; at least 3 clips.
-    seed : int
-        Seed of t-SNE.
-    cache : Path
-        Folder for the artefact.
-
-    Returns
-    -------
-    dict with ``PCA`` and ``t-SNE``: np.ndarray [shape=(n_clips, 2)], and ``explained``: shares of the variance of both
-    components
-    """
-    key = {
-        "code": study.code_version("measure"),
-        "versions": study.versions("numpy", "scikit-learn"),
-        "seed": seed,
-        "statistics": hashlib.sha256(np.ascontiguousarray(statistics).tobytes()).hexdigest(),
-    }
-    return study.cached(
-        cache,
-        key,
-        functools.partial(_project, statistics, seed),
-        save=lambda found, folder: np.savez(folder / "projections.npz", **found),
-        load=lambda folder: dict(np.load(folder / "projections.npz")),
-    )
-
-
-def _project(statistics: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
-
-    pca = PCA(2, random_state=seed)
-    with threadpool_limits(1):  # sums in another order give other pictures
-        flat = pca.fit_transform(statistics)
-        start = flat / flat[:, 0].std() * 1e-4
-        tsne = TSNE(perplexity=min(30.0, (len(statistics) - 1) / 3), init=start, random_state=seed, n_jobs=1)
-        return {"PCA": flat, "t-SNE": tsne.fit_transform(statistics), "explained": pca.explained_variance_ratio_}

@@ -128,61 +128,6 @@ def test_an_altered_file_is_refused(folder):
         measure.corpus(clips, root, cache=root / "cache")
 
 
-# --- emotion or voice --------------------------------------------------------------------------------------------
-
-
-def test_eta_squared_leaves_missing_values_out():
-    values, groups = pd.Series([1.0, 1.0, 3.0, np.nan]), pd.Series(["a", "a", "b", "b"])
-    assert measure.eta_squared(values, groups) == 1
-    assert np.isnan(measure.eta_squared(values * 0, groups))
-
-
-def voices(n_speakers: int = 4, *, voice: float = 5.0, feeling: float = 1.0) -> tuple[np.ndarray, ...]:
-    """Clips whose columns hold a voice and a feeling, each so strongly."""
-    speakers = np.repeat([f"s{n}" for n in range(n_speakers)], 20)
-    emotions = np.tile(np.repeat(["angry", "sad"], 10), n_speakers)
-    centres = {name: voice * RNG.standard_normal(8) for name in set(speakers)}
-    shift = {"angry": np.eye(8)[0] * feeling, "sad": -np.eye(8)[0] * feeling}
-    x = np.stack([centres[s] + shift[e] for s, e in zip(speakers, emotions, strict=True)])
-    return x + 0.3 * RNG.standard_normal(x.shape), emotions, speakers
-
-
-def test_neighbours_show_a_leak():
-    x, emotions, speakers = voices()
-    found = measure.neighbours(x, emotions, speakers)
-    assert found["speaker"] == 1
-    assert found["silhouette_speaker"] > found["silhouette_emotion"]
-    assert found["emotion"] > 0.95 > 0.8 > found["emotion_unseen"]
-
-
-def test_neighbours_of_other_speakers_find_what_voices_share():
-    x, emotions, speakers = voices(voice=0.0, feeling=3.0)
-    found = measure.neighbours(x, emotions, speakers)
-    assert found["emotion_unseen"] == 1
-    assert found["speaker"] < 0.6
-
-
-@pytest.mark.parametrize("speaker", ["", "only"])
-def test_neighbours_without_speakers(speaker):
-    x, emotions, _ = voices()
-    found = measure.neighbours(x, emotions, np.full(len(x), speaker))
-    assert np.isnan([found["emotion_unseen"], found["speaker"], found["silhouette_speaker"]]).all()
-    assert found["emotion"] > 0.9
-
-
-def test_neighbours_of_one_emotion():
-    x, _, speakers = voices()
-    assert np.isnan(measure.neighbours(x, np.full(len(x), "sad"), speakers)["emotion"])
-
-
-def test_projections_repeat(tmp_path):
-    x = measure.standardise(voices()[0])
-    first, again = (measure.projections(x, seed=0, cache=tmp_path / name) for name in "ab")
-    assert all(np.array_equal(first[name], again[name]) for name in first)
-    assert first["t-SNE"].shape == first["PCA"].shape == (len(x), 2)
-    assert 0 < first["explained"].sum() <= 1
-
-
 # --- real speech -------------------------------------------------------------------------------------------------
 
 
