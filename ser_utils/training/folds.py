@@ -167,14 +167,30 @@ def cross_validate(
     list of FoldResult
         Seed by seed, fold by fold; the nets stay on disk.
     """
+    return cross_validate_all([experiment], folds, seeds=seeds, cache=cache, jobs=jobs)[0]
+
+
+def cross_validate_all(
+    experiments: Sequence[Experiment],
+    folds: Sequence[Fold],
+    *,
+    seeds: Sequence[int],
+    cache: Path,
+    jobs: int | None = None,
+) -> list[list[FoldResult]]:
+    """:func:`cross_validate` of several experiments on the same folds, all side by side."""
     if not seeds:
         raise study.UserError("n_seeds 0 leaves nothing to train; use 1 or more")
-    for fold in folds:  # also those that the cache will answer for
-        fit_normaliser(fold, experiment)
-    content = _content(experiment)
-    work = functools.partial(_cached_fold, experiment=experiment, content=content, cache=cache)
-    cells = [(fold, seed) for seed in seeds for fold in folds]
-    return study.pmap(work, cells, desc=f"{experiment.name}: folds × seeds", jobs=jobs)
+    for experiment in experiments:
+        for fold in folds:  # also those that the cache will answer for
+            fit_normaliser(fold, experiment)
+    runs = [(fold, seed) for seed in seeds for fold in folds]
+    cells = [
+        (e, content, *run) for e, content in zip(experiments, map(_content, experiments), strict=True) for run in runs
+    ]
+    name = experiments[0].name if len(experiments) == 1 else f"{len(experiments)} experiments"
+    found = study.pmap(functools.partial(_cached_fold, cache=cache), cells, desc=f"{name}: folds × seeds", jobs=jobs)
+    return [found[i : i + len(runs)] for i in range(0, len(found), len(runs))]
 
 
 def _content(experiment: Experiment) -> str:
@@ -189,8 +205,8 @@ def _content(experiment: Experiment) -> str:
     return data.hexdigest()
 
 
-def _cached_fold(cell: tuple[Fold, int], *, experiment: Experiment, content: str, cache: Path) -> FoldResult:
-    fold, seed = cell
+def _cached_fold(cell: tuple[Experiment, str, Fold, int], *, cache: Path) -> FoldResult:
+    experiment, content, fold, seed = cell
     key = {
         "content": content,
         "fold": {name: study.digest(ids.tolist()) for name, ids in vars(fold).items() if name != "index"},
