@@ -160,6 +160,15 @@ def test_half_a_file_is_truncated(tmp_path, name, options):
         decoding.read(file)
 
 
+def test_an_mp4_that_lost_its_last_bytes_is_truncated(tmp_path):
+    """Too few for its length to tell."""
+    encode(tmp_path / "a.mp4", 16000, 0.5, movflags="+faststart")
+    data = (tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "a.mp4").write_bytes(data[:-20])
+    with pytest.raises(ValueError, match=rf"promises {len(data)} bytes, the file has {len(data) - 20}$"):
+        decoding.read(tmp_path / "a.mp4")
+
+
 def test_an_mp4_without_table_of_contents_is_truncated(tmp_path):
     encode(tmp_path / "a.mp4", 16000, 0.5)
     data = (tmp_path / "a.mp4").read_bytes()
