@@ -35,6 +35,7 @@ __all__ = [
     "EMOTIONS",
     "audio_root",
     "build",
+    "check_report",
     "corpus",
     "findings",
     "load_manifest",

@@ -9,13 +9,14 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from ser_utils.corpora.base import MISSING, Corpus, LeftOut
+from ser_utils.corpora.base import Corpus, LeftOut
 from ser_utils.corpora.finding import LEFT_OUT, NOTE, STOPS, Finding, notes
 
 CLIPPED_SHARE = 0.0005  # of the samples: 24 in three seconds at 16 kHz; less is not heard
 DC_OFFSET = 0.01  # full scale is 1: −40 dBFS, above the noise floor of any recording worth using
 FENCE = 3.0  # interquartile ranges beyond the quartiles: "far out" (Tukey 1977, Exploratory Data Analysis)
 TOLERANCE = 1.25  # lengths within this factor of the quartiles are no outliers, however alike the others are
+FEW = 3  # absent speakers or emotions that are named; more are counted
 ENOUGH = 8  # clips that quartiles need
 
 
@@ -33,8 +34,9 @@ def _copies(table: pd.DataFrame, corpus: Corpus) -> list[Finding]:
     labels = ("emotion", "speaker") if corpus.kind == "speech" else ("noise_class",)
     for column, what in (("sound", "same audio as"), ("clip_id", "same name as")):
         used = table[table["exclude_reason"] == ""]
-        first = used.drop_duplicates(column).set_index(column)
-        for row in used[used.duplicated(column)].itertuples():
+        again = used[used.duplicated(column)]
+        first = used[used[column].isin(again[column])].drop_duplicates(column).set_index(column, drop=False)
+        for row in again.itertuples():
             twin, ours = first.loc[getattr(row, column)], row._asdict()
             problem = f"{what} {twin['path']}{_kind_of_copy(ours, twin)}"
             wrong = [f"labelled {ours[name]} instead of {twin[name]}" for name in labels if ours[name] != twin[name]]
@@ -69,16 +71,15 @@ def across(tables: dict[str, pd.DataFrame], sounds: dict[str, dict[str, str]]) -
     found, kept = [], {}
     for name, table in tables.items():
         used = table[table["exclude_reason"] == ""]
-        for row in used.itertuples():
-            sound = sounds[name][row.path]
-            twin = kept.setdefault(sound, row)
-            if twin.corpus == name:
+        labels = used["emotion"] if "emotion" in used else [""] * len(used)
+        for index, path, emotion in zip(used.index, used["path"], labels, strict=True):
+            first, twin, theirs = kept.setdefault(sounds[name][path], (name, path, emotion))
+            if first == name:
                 continue
-            problem = f"same audio as {twin.path} of corpus {twin.corpus}"
-            ours, theirs = getattr(row, "emotion", ""), getattr(twin, "emotion", "")
-            problem += f", there labelled {theirs}, here {ours}" if ours != theirs else ""
-            table.loc[row.Index, "exclude_reason"] = problem
-            found.append(Finding(name, row.path, problem, LEFT_OUT))
+            problem = f"same audio as {twin} of corpus {first}"
+            problem += f", there labelled {theirs or 'noise'}, here {emotion or 'noise'}" if emotion != theirs else ""
+            table.loc[index, "exclude_reason"] = problem
+            found.append(Finding(name, path, problem, LEFT_OUT))
     return found
 
 
@@ -161,8 +162,8 @@ def _altered(used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
     if corpus.hashes is None:
         return []
     published = corpus.hashes()
-    wavs = [row for row in used.itertuples() if row.path.lower().endswith(".wav")]
-    rows = [row for row in wavs if published.get(row.clip_id, row.sha256) != row.sha256]
+    wavs = used[used["path"].str.lower().str.endswith(".wav")]
+    rows = [row for row in wavs.itertuples() if published.get(row.clip_id, row.sha256) != row.sha256]
     problem = "altered: its sha256 is not the published one"
     return notes(corpus, ((row.path, problem) for row in rows), "more are altered", advice="fetch it again")
 
@@ -171,28 +172,33 @@ def _altered(used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
 
 
 def _counts(table: pd.DataFrame, used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
-    official = corpus.n_clips
-    if not official or len(used) == official or (len(table) and (table["exclude_reason"] == MISSING).all()):
+    if not corpus.n_clips or len(used) == corpus.n_clips or _no_sound(table):
         return []
-    found = [f"{len(used)} of the {official} official clips are used"]
+    found = [f"{len(used)} of the {corpus.n_clips} official clips are used"]
     if corpus.expected is not None and corpus.parse is not None:
         found += _differences(used, corpus)
     return [Finding(corpus.name, corpus.name, problem, NOTE) for problem in found]
 
 
+def _no_sound(table: pd.DataFrame) -> bool:
+    """Whether there are clips and none has a file, which is told as a whole."""
+    return len(table) > 0 and (table["sha256"] == "").all()
+
+
 def _differences(used: pd.DataFrame, corpus: Corpus) -> Iterable[str]:
     """Clips per emotion and speaker that differ from the official list, compactly."""
-    rows = pd.DataFrame([_official(corpus, name) for name in sorted(corpus.expected())])
+    official = corpus.expected()
+    rows, used = pd.DataFrame([_official(corpus, name) for name in official]), used[used["clip_id"].isin(official)]
     for column in [name for name in ("emotion", "speaker", "noise_class") if name in used and name in rows]:
         wanted, there = Counter(rows[column]), Counter(used[column])
-        keys = [*wanted, *sorted(set(there) - set(wanted))]
-        differ = [f"{key}: {there[key]} of {wanted[key]}" for key in keys if there[key] != wanted[key]]
+        keys = sorted(set(wanted) | set(there))
         absent = [key for key in keys if not there[key]]
-        if column == "speaker" and len(absent) > 3:
-            differ = [word for word, key in zip(differ, keys, strict=False) if key not in absent]
-            differ.append(f"none of {len(absent)} other speakers")
-        if differ:
-            yield f"clips per {column.replace('_', ' ')}: {', '.join(differ)}"
+        few = absent if len(absent) <= FEW else []
+        differ = [key for key in keys if there[key] != wanted[key] and (there[key] or key in few)]
+        words = [f"{key}: {there[key]} of {wanted[key]}" for key in differ]
+        words += [f"none of {len(absent) - len(few)} more"] if len(absent) > len(few) else []
+        if words:
+            yield f"clips per {column.replace('_', ' ')}: {', '.join(words)}"
 
 
 def _official(corpus: Corpus, name: str) -> dict:
@@ -204,7 +210,7 @@ def _official(corpus: Corpus, name: str) -> dict:
 
 def _unlisted(table: pd.DataFrame, found: set[str], corpus: Corpus) -> list[Finding]:
     """Official clips that are not there, and clips that the official list does not know; `found` are names of files."""
-    if corpus.expected is None or (len(table) and (table["exclude_reason"] == MISSING).all()):
+    if corpus.expected is None or _no_sound(table):
         return []
     official, clips = corpus.expected(), set(table["clip_id"])
     gone = sorted(official - clips - found)

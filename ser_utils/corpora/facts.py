@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,15 +33,22 @@ def gather(paths: Sequence[str], root: Path, *, name: str) -> dict[str, dict[str
         Of the corpus.
     """
     store = study.output_root() / "data" / "derived" / "checks" / f"{name}-{study.digest(str(root), length=8)}.parquet"
-    code = study.digest([study.code_version("corpora.probe"), study.versions("soundfile", "av")])
-    known = _remembered(store, code)
-    states = {path: _state(root / path) for path in paths}
+    known = _remembered(store, _code())
+    states = {path: _state(f"{root}/{path}") for path in paths}
     new = [path for path in paths if states[path] is None or states[path] != known.get(path, {}).get("state")]
-    read = study.pmap(_try, [root / path for path in new], desc=f"checking {name}", jobs=1 if len(new) < FEW else None)
-    known |= {path: {"state": states[path], "facts": facts} for path, facts in zip(new, read, strict=True)}
-    if new and any(isinstance(facts, dict) for facts in read):
-        _remember(store, known, code)
+    if new:
+        jobs = 1 if len(new) < FEW else None
+        read = study.pmap(_try, [root / path for path in new], desc=f"checking {name}", jobs=jobs)
+        known |= {path: {"state": states[path], "facts": facts} for path, facts in zip(new, read, strict=True)}
+        if any(isinstance(facts, dict) for facts in read):
+            _remember(store, known, _code())
     return {path: known[path]["facts"] for path in paths}
+
+
+@functools.cache
+def _code() -> str:
+    """What facts depend on beside the file."""
+    return study.digest([study.code_version("corpora.probe"), study.versions("soundfile", "av")])
 
 
 def _try(path: Path) -> dict[str, Any] | str:
@@ -53,9 +62,9 @@ def _try(path: Path) -> dict[str, Any] | str:
         return f"cannot be read ({error.strerror})"
 
 
-def _state(path: Path) -> tuple[int, int] | None:
+def _state(path: str) -> tuple[int, int] | None:
     try:
-        stat = path.stat()
+        stat = os.stat(path)
     except OSError:
         return None
     return stat.st_size, stat.st_mtime_ns
@@ -66,7 +75,7 @@ def _remembered(store: Path, code: str) -> dict[str, dict[str, Any]]:
     if not store.is_file():
         return {}
     try:
-        if (sealed.about(store) or {}).get("code") != code:
+        if (sealed.about(store) or {"code": code})["code"] != code:
             return {}
         table = sealed.read(store, COLUMNS)
     except (OSError, ValueError) as error:
@@ -80,6 +89,6 @@ def _remember(store: Path, known: dict[str, dict[str, Any]], code: str) -> None:
     rows = [
         {"path": path, "size": item["state"][0], "mtime_ns": item["state"][1], **item["facts"]}
         for path, item in known.items()
-        if isinstance(item["facts"], dict)
+        if item["state"] and isinstance(item["facts"], dict)
     ]
     sealed.write(pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS), store, code=code)

@@ -14,6 +14,7 @@ LEFT_OUT = "clip left out"
 NOTE = "note"
 ACTIONS = (STOPS, LEFT_OUT, NOTE)
 NAMED = 20  # files of one kind that notes name one by one
+ALONE = 4  # files with one problem that get a line under a common one
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ def _chapter(name: str, rows: pd.DataFrame, found: list[Finding]) -> str:
     used = int((rows["exclude_reason"] == "").sum())
     left_out, noted = (sum(item.action == action for item in found) for action in (LEFT_OUT, NOTE))
     stops = sum(item.action == STOPS for item in found)
-    counts = [f"{len(rows)} clips", f"{used} used", f"{left_out} left out", f"{noted} notes"]
-    lines = [f"{name}: {', '.join(counts)}" + (f", {stops} that stop a run" if stops else "")]
+    counts = [f"{len(rows)} clips", f"{used} used", f"{left_out} left out", f"{noted} note{'s' * (noted != 1)}"]
+    lines = [f"{name}: {', '.join(counts)}" + (f", {stops} that stop{'s' * (stops == 1)} a run" if stops else "")]
     for action in ACTIONS:
         lines += _section(name, action, [item for item in found if item.action == action])
     return "\n".join(lines)
@@ -84,8 +85,8 @@ def _section(name: str, action: str, found: list[Finding]) -> list[str]:
         said = problem + (f"; {advice}" if advice else "")
         if paths == [name]:
             lines.append(f"  {action}: {said}")
-        elif len(paths) == 1:
-            lines.append(f"  {action}: {paths[0]}: {said}")
+        elif len(paths) < ALONE:
+            lines += [f"  {action}: {path}: {said}" for path in paths]
         else:
             lines += [f"  {action}: {said}", *(f"    {path}" for path in paths)]
     return lines

@@ -101,10 +101,11 @@ def _sound(samples: np.ndarray, sample_rate: int) -> str:
 
 
 def clipped_share(samples: np.ndarray) -> float:
-    """Share of the samples that lie in runs of :data:`CLIPPED_RUN` or more equal ones at the extreme of their channel.
+    """Share of the samples that lie in runs of :data:`CLIPPED_RUN` or more at the extreme of their channel.
 
     Sound that was cut off at full scale, and perhaps turned down later, has such flat tops; sound that only reaches
-    full scale (a normalised recording) touches it with single samples. Taken per channel, above and below zero apart.
+    full scale (a normalised recording) touches it with single samples. A lossy codec bends flat tops: samples above
+    full scale count as its extreme. Taken per channel, above and below zero apart.
 
     Parameters
     ----------
@@ -125,7 +126,7 @@ def _in_runs(side: np.ndarray) -> int:
     peak = side.max()
     if peak < CLIPPED_PEAK:
         return 0
-    edges = np.diff(np.concatenate([[0], side >= peak - STEP, [0]]).astype(np.int8))
+    edges = np.diff(np.concatenate([[0], side >= min(peak, 1) - STEP, [0]]).astype(np.int8))
     runs = np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1)
     return int(runs[runs >= CLIPPED_RUN].sum())
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
+import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -152,7 +154,7 @@ def files(corpus: Corpus, root: Path) -> tuple[list[Path], list[Path]]:
 
 def _apart(found: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     """Audio and other files, sorted; no folders."""
-    found = sorted(file for file in found if not file.is_dir() and not is_junk(file))
+    found = sorted((file for file in found if not file.is_dir() and not is_junk(file)), key=lambda file: file.parts)
     sounds = [file for file in found if file.suffix.lower() in AUDIO_SUFFIXES]
     return sounds, [file for file in found if file.suffix.lower() not in AUDIO_SUFFIXES]
 
@@ -182,9 +184,12 @@ def _labels(corpus: Corpus, path: str) -> dict[str, Any] | Finding:
 
 def _elsewhere(corpus: Corpus, root: Path, known: set[str], problem: str) -> list[Finding]:
     """Audio in the folder of a corpus that is none of its clips."""
-    sounds, _ = _apart((root / corpus.name).rglob("*"))
-    paths = [path.relative_to(root).as_posix() for path in sounds]
-    return notes(corpus, ((path, problem) for path in paths if path not in known), "more such files")
+    paths = []
+    for parent, _, names in os.walk(root / corpus.name):
+        place = Path(parent).relative_to(root).as_posix()
+        paths += [f"{place}/{name}" for name in names if os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES]
+    strange = sorted(path for path in set(paths) - known if not is_junk(Path(path)))
+    return notes(corpus, ((path, problem) for path in strange), "more such files")
 
 
 # --- labels from a table ----------------------------------------------------------------------------------------
@@ -195,30 +200,30 @@ def _by_table(corpus: Corpus, root: Path, exclude: dict[str, str]) -> Listing:
     rows, found, there = [], [], set()
     listed = [_common(corpus, "") | row for row in corpus.table(root / corpus.name).to_dict("records")]
     for row in listed:
-        row["path"] = (PurePosixPath(corpus.name) / row["path"]).as_posix()
+        row["path"] = posixpath.normpath(f"{corpus.name}/{row['path']}")
     _check_excluded(exclude, (row["path"] for row in listed), corpus)
     for row in listed:
         if row["path"] in exclude:
             found.append(_excluded(corpus, row["path"], exclude[row["path"]]))
             continue
-        if (root / row["path"]).is_file():
+        if os.path.isfile(f"{root}/{row['path']}"):
             there.add(row["path"])
         elif not row["exclude_reason"]:
             row["exclude_reason"] = MISSING
         rows.append(row)
-    found += _without_sound(corpus, rows)
+    found += _without_sound(corpus, rows, anything=bool(there))
     known = {row["path"] for row in listed}
     found += _elsewhere(corpus, root, known, "not read: no row of the table names this file")
     return Listing(rows, found, {Path(path).stem for path in there}, there)
 
 
-def _without_sound(corpus: Corpus, rows: list[dict[str, Any]]) -> list[Finding]:
-    """One note that counts the clips whose sound is not there; names too where the others have theirs."""
+def _without_sound(corpus: Corpus, rows: list[dict[str, Any]], *, anything: bool) -> list[Finding]:
+    """One note that counts the clips whose sound is not there; their names too where `anything` is."""
     missing = [row["path"] for row in rows if row["exclude_reason"] == MISSING]
     if not missing:
         return []
     problem = f"{MISSING}: {len(missing)} of {len(rows)} clips of the table have no file"
-    count = notes(corpus, [(corpus.name, problem)], "", advice=f"expected is {corpus.layout}")
-    if len(missing) == len(rows):
+    count = notes(corpus, [(corpus.name, problem)], "", advice=f"the layout is {corpus.layout}")
+    if not anything:
         return count
-    return count + notes(corpus, ((path, f"missing: {MISSING}") for path in missing), "more are missing")
+    return count + notes(corpus, ((path, "missing: no such file") for path in missing), "more are missing")
