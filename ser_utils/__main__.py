@@ -27,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # the reader has seen enough: `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,8 +86,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _manifest(options: argparse.Namespace) -> int:
-    from ser_utils import corpora
+    from ser_utils import corpora, remote
 
+    remote.mirror_profile(options.profile)  # Snakemake's own command comes here without graph.run
     corpora.build(options.profile)
     return 0
 
@@ -132,12 +136,11 @@ def _data_get(options: argparse.Namespace) -> int:
 def _data_check(options: argparse.Namespace) -> int:
     from ser_utils import corpora, remote
 
-    remote.mirror_for(options.names or corpora.CORPORA)
-    found = corpora.validate(options.names or None)
-    for row in found.itertuples():
-        print(f"{row.corpus}: {row.path}: {row.problem} ({row.action})")
-    print(f"{len(found)} findings")
-    return int((found["action"] == "stops the run").any())
+    tables = study.load_profile("full").get("tables") or {}
+    remote.mirror_for(options.names or [*corpora.CORPORA, *tables])
+    text, fine = corpora.check_report(options.names or None)
+    print(text)
+    return int(not fine)
 
 
 def _refuse(words: list[str], why: str) -> None:

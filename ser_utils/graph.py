@@ -23,6 +23,7 @@ from ser_utils.report.record import load_records, load_waiting, save_waiting
 # what a notebook leaves under reports/<profile> besides its page, its executed copy and its record
 LEAVES = {
     "01_eda": ["tables/01_quality.csv"],
+    "03_augmentation": ["predictions/03_ablation.parquet", "tables/03_ablation.csv", "tables/03_effects.csv"],
     "04_lstm": ["predictions/04_lstm.parquet", "results/04_lstm.csv"],
     "09_evaluation": ["results.csv"],
 }
@@ -170,10 +171,9 @@ def _check_data(profile: str, *, dry_run: bool) -> None:
     if study.remote_data():
         from ser_utils import remote
 
-        found = study.load_profile(profile)
         remote.check(study.remote_data())
         if not dry_run:
-            remote.mirror_for([*found["corpora"], *([found["noise"]] if found["noise"] else [])])
+            remote.mirror_profile(profile)
     elif data and not Path(data).expanduser().is_dir():
         raise study.UserError(f"SER_DATA={data} is not a folder; set it to the folder that holds the corpora")
 

@@ -82,12 +82,20 @@ def mirror(address: str, names: Iterable[str], target: Path) -> None:
 
 def mirror_for(names: Iterable[str]) -> None:
     """Mirror those corpora of `names` that are not synthesised, when ``SER_DATA`` is a remote folder."""
+    if not study.remote_data():
+        return
     from ser_utils import corpora
 
     known = corpora.CORPORA
     wanted = [name for name in names if not (name in known and known[name].synthetic)]
-    if study.remote_data() and wanted:
+    if wanted:
         mirror(study.remote_data(), wanted, study.data_folder())
+
+
+def mirror_profile(profile: str) -> None:
+    """Mirror the corpora of a profile, when ``SER_DATA`` is a remote folder."""
+    found = study.load_profile(profile)
+    mirror_for([*found["corpora"], *([found["noise"]] if found["noise"] else [])])
 
 
 def check(address: str) -> None:
@@ -171,9 +179,11 @@ def _bring(system: Any, files: list[RemoteFile], target: Path) -> None:
         meter.file()
 
     study.progress(f"mirror: {len(waiting)} of {len(files)} files to bring, {transfer.size(size)}, into {target}")
-    with meter:
-        transfer.each(one, waiting, meter)
-    shutil.rmtree(target / HOLDER, ignore_errors=True)
+    try:
+        with meter:
+            transfer.each(one, waiting, meter)
+    finally:
+        shutil.rmtree(target / HOLDER, ignore_errors=True)
 
 
 def _get(system: Any, file: RemoteFile, target: Path, meter: transfer.Meter, *, pause_s: float = 0.5) -> None:
@@ -236,7 +246,7 @@ class _Index:
             with contextlib.suppress(ValueError):  # the last line of a killed run may be cut
                 path, size, stamp = json.loads(line)
                 self._known[path] = [size, stamp]
-        if len(lines) > 2 * len(self._known):
+        if len(lines) > len(self._known):
             self._rewrite()
 
     def _rewrite(self) -> None:

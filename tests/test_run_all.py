@@ -56,11 +56,45 @@ def test_help_names_every_word():
         assert word in done.stdout
 
 
-@pytest.mark.parametrize("words", [("app",), ("bench",), ("data", "list"), ("data", "get")])
-def test_an_unbuilt_word_says_so(project, words):
-    done = run_all(project, *words)
+def test_an_unbuilt_word_says_so(project):
+    done = run_all(project, "app")
     assert done.returncode == 2
     assert "not built yet" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("data",), ("data", "fetch")])
+def test_an_unknown_word_of_data_names_the_known_ones(project, words):
+    done = run_all(project, *words)
+    assert done.returncode == 2
+    assert f"'{' '.join(words)}' is unknown; use: data list, data get NAME…, data check [NAME…]" in one_line(done)
+
+
+def test_data_words_reach_the_study(tmp_path):
+    """The real package: the small project of the other tests has no corpora."""
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        known = {key: value for key, value in os.environ.items() if not key.startswith("SER_")}
+        known |= {"VIRTUAL_ENV": sys.prefix, "SER_DATA": str(tmp_path / "raw"), "SER_OUT": str(tmp_path)}
+        command = ["bash", str(study.ROOT / "run_all.sh"), "data", *words]
+        return subprocess.run(command, env=known, capture_output=True, text=True, check=False)
+
+    listed = call("list")
+    assert listed.returncode == 0, listed.stderr
+    assert re.search(r"^savee +speech +absent +480 clips", listed.stdout, re.MULTILINE)
+    by_hand = call("get", "savee")
+    assert by_hand.returncode == 1
+    assert "has to be fetched by hand" in by_hand.stdout
+    assert "'raves' is unknown" in one_line(call("get", "raves"))
+    assert call("get", "ravdess", "--dry-run").returncode == 0
+    assert not (tmp_path / "raw" / "ravdess").exists()
+
+
+def test_the_command_line_answers_at_once():
+    """No command loads more than it needs: help comes without pandas or Snakemake."""
+    code = "import sys; from ser_utils.__main__ import _parser; _parser(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=study.ROOT, capture_output=True, text=True, check=True)
+    heavy = {"pandas", "numpy", "snakemake", "papermill", "fsspec", "requests", "tqdm", "pooch", "keras"}
+    assert not heavy & set(done.stdout.split())
 
 
 def test_unknown_profile(project):

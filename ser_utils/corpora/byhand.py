@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -27,51 +28,79 @@ class Found:
     """A place that holds clips of a corpus."""
 
     path: Path
-    clips: int
+    clips: int  # that are not yet in the corpus folder
     archive: bool
 
 
-def is_clip(entry: Corpus, name: str | PurePosixPath) -> str:
-    """``clip_id`` of a file when its name is one of the corpus, else empty."""
+def is_clip(entry: Corpus, name: str | PurePosixPath | Path) -> str:
+    """What tells one clip of a corpus from another when the name of a file is one of its clips, else empty.
+
+    Corpora that are labelled by a table name their clips anew in each folder, so the folder counts.
+
+    Examples
+    --------
+    >>> from ser_utils.corpora import ravdess
+    >>> is_clip(ravdess.CORPUS, "archive/Actor_12/03-01-06-01-02-01-12.wav"), is_clip(ravdess.CORPUS, "song.wav")
+    ('03-01-06-01-02-01-12', '')
+    """
     path = Path(name)
-    if entry.parse is None or path.suffix.lower() not in AUDIO_SUFFIXES or path.name.startswith("._"):
+    if path.suffix.lower() not in AUDIO_SUFFIXES or path.name.startswith("._"):
         return ""
+    if entry.parse is None:
+        known = fnmatch.fnmatch(path.name, entry.pattern.rpartition("/")[2])
+        return f"{path.parent.name}/{path.stem}" if known else ""
     try:
         return str(entry.parse(path)["clip_id"])
     except (ValueError, LeftOut):
         return ""
 
 
-def find(entry: Corpus, data: Path, others: Iterable[str] = ()) -> Found | None:
-    """The place in `data` that holds most clips of a corpus, beside its own folder.
+def find(entry: Corpus, data: Path, have: Set[str] = frozenset(), *, others: Iterable[str] = ()) -> Found | None:
+    """The place in `data` that holds most clips of a corpus that its own folder does not.
 
     Parameters
     ----------
     entry : Corpus
     data : Path
         Data root. Archives are looked for in it and in its folder of the corpus, folders in it alone.
+    have : set of str
+        Clips that the folder of the corpus holds, as :func:`is_clip` tells them.
     others : iterable of str
-        Folders that belong to other corpora.
+        Folders that belong to corpora.
     """
+    others = {entry.name, *others}
     places = [place for folder in (data, data / entry.name) if folder.is_dir() for place in sorted(folder.iterdir())]
     found = []
     for place in places:
         if place.is_file() and place.name.lower().endswith(ARCHIVES):
             names = members(place)
         elif place.is_dir() and place.parent == data and not place.name.startswith(".") and place.name not in others:
-            names = _below(place) if place.name != entry.name else []
+            names = _below(place)
         else:
             continue
-        clips = _recognised(entry, names)
+        clips = len(_recognised(entry, names) - have)
         found += [Found(place, clips, place.is_file())] if clips else []
     return max(found, key=lambda place: place.clips, default=None)
 
 
-def _recognised(entry: Corpus, names: Iterable[str]) -> int:
-    """Clips of a corpus among names; 0 when they are too few to tell."""
+def damaged(data: Path) -> list[str]:
+    """One sentence for each archive in the data root that cannot be read, so that nobody waits for its clips."""
+    said = []
+    for archive in sorted(data.iterdir()) if data.is_dir() else ():
+        if archive.is_file() and archive.name.lower().endswith(ARCHIVES):
+            try:
+                with _opened(archive):
+                    pass
+            except study.UserError as error:
+                said.append(str(error))
+    return said
+
+
+def _recognised(entry: Corpus, names: Iterable[str]) -> set[str]:
+    """Clips of a corpus among names; none when they are too few to tell."""
     sounds = [name for name in names if name.lower().endswith(AUDIO_SUFFIXES)]
     clips = {is_clip(entry, name) for name in sounds} - {""}
-    return len(clips) if len(clips) >= FEW or 2 * len(clips) >= len(sounds) else 0
+    return clips if len(clips) >= FEW or 2 * len(clips) >= len(sounds) else set()
 
 
 def _below(folder: Path) -> list[str]:
@@ -87,7 +116,7 @@ def _below(folder: Path) -> list[str]:
 
 
 def members(archive: Path) -> list[str]:
-    """Names of the files in a zip or tar archive; none when it cannot be read."""
+    """Names of the files in a zip or tar archive; none when it cannot be read, which :func:`damaged` tells."""
     try:
         with _opened(archive) as (names, _):
             return names

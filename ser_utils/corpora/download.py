@@ -19,7 +19,7 @@ from ser_utils.corpora.base import Download
 
 TIMEOUT_S = (10, 60)  # to connect, and between two pieces
 TRIES = 5  # in a row without a byte; each piece that comes starts the count anew
-PIECE = 2**18  # bytes
+PIECE = 2**16  # bytes; of a piece that is cut nothing is kept
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}  # statuses that pass
 
 

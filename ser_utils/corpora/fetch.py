@@ -22,43 +22,33 @@ HOLDER = ".part"  # folder of the data root for what is under way
 class State:
     """What a data root holds of a corpus."""
 
-    clips: int  # that the corpus knows, each once
+    ids: frozenset[str]  # clips that the corpus knows, as byhand.is_clip tells them
     size: int  # bytes of all files in its folder
     total: int  # official count; 0: nobody knows
 
     @property
     def complete(self) -> bool:
-        return 0 < self.total <= self.clips
+        return 0 < self.total <= len(self.ids)
 
     def __str__(self) -> str:
         if not self.size:
             return "absent"
         if self.complete:
             return "complete"
-        return f"{self.clips} of {self.total} clips" if self.total else f"{self.clips} clips"
+        return f"{len(self.ids)} of {self.total} clips" if self.total else f"{len(self.ids)} clips"
 
 
 def state(entry: Corpus, data: Path) -> State:
     """Count the clips of a corpus by the names of its files, without reading one."""
     folder = data / entry.name
-    if not folder.is_dir():
-        return State(0, 0, entry.n_clips)
     files = [Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names]
     size = sum(file.stat().st_size for file in files if file.exists())
-    return State(len(_clips(entry, folder)), size, entry.n_clips)
+    names = (file.relative_to(folder) for file in folder.glob(entry.pattern) if file.is_file())
+    return State(frozenset({byhand.is_clip(entry, name) for name in names} - {""}), size, entry.n_clips)
 
 
-def _clips(entry: Corpus, folder: Path) -> set[str]:
-    if entry.parse is not None:
-        names = (file.relative_to(folder) for file in folder.glob(entry.pattern) if file.exists())
-        return {byhand.is_clip(entry, name) for name in names} - {""}
-    if entry.table is None:
-        return set()
-    try:
-        rows = entry.table(folder)
-    except study.UserError:  # its tables are not there yet, or `data check` says what is wrong with them
-        return set()
-    return {row.clip_id for row in rows.itertuples() if (folder / row.path).is_file()}
+def _found(entry: Corpus, data: Path, here: State) -> byhand.Found | None:
+    return None if here.complete else byhand.find(entry, data, here.ids, others=corpora.CORPORA)
 
 
 # --- list -------------------------------------------------------------------------------------------------------
@@ -69,7 +59,8 @@ def table(data: Path) -> list[str]:
     head = ("name", "kind", "here", "size", "official", "licence", "get")
     rows = [head, *(_row(entry, data) for entry in corpora.CORPORA.values())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return lines + byhand.damaged(data)
 
 
 def _row(entry: Corpus, data: Path) -> tuple[str, ...]:
@@ -77,11 +68,11 @@ def _row(entry: Corpus, data: Path) -> tuple[str, ...]:
     if entry.synthetic:
         return entry.name, entry.kind, "made on first use", "", official, entry.licence, "nothing to do"
     here = state(entry, data)
-    found = None if here.complete else byhand.find(entry, data, corpora.CORPORA)
+    found = _found(entry, data, here)
     how = " and ".join(way for way, open_ in (("data get", _downloads(entry)), ("by hand", entry.steps)) if open_)
     if here.complete:
         how = ""
-    elif found and found.clips > here.clips:
+    elif found:
         how = f"data get, from {found.path.name} ({found.clips} clips)"
     size = transfer.size(here.size) if here.size else ""
     return entry.name, entry.kind, str(here), size, official, entry.licence, how
@@ -120,6 +111,8 @@ def get(names: Sequence[str], data: Path, *, keep: bool = False, dry_run: bool =
             known = ", ".join(_real())
             raise study.UserError(f"corpus '{name}' is unknown{nearest(name, _real())}; known corpora are {known}")
     entries = [corpora.CORPORA[name] for name in dict.fromkeys(names)]
+    for sentence in byhand.damaged(data):
+        study.progress(sentence)
     if dry_run:
         return int(not all([_plan(entry, data) for entry in entries]))
     _check_writable(data)
@@ -133,14 +126,13 @@ def _real() -> list[str]:
 def _check_writable(data: Path) -> None:
     try:
         (data / HOLDER).mkdir(parents=True, exist_ok=True)
-        (data / HOLDER).rmdir()
-    except FileExistsError as error:
+        _tidy(data / HOLDER)
+    except (FileExistsError, NotADirectoryError) as error:
         raise study.UserError(f"{data} is a file; set SER_DATA to a folder") from error
     except OSError as error:
-        if not (data / HOLDER).is_dir() or not os.access(data / HOLDER, os.W_OK):
-            raise study.UserError(
-                f"{data} cannot be written ({error.strerror}); set SER_DATA to a folder that can"
-            ) from error
+        raise study.UserError(
+            f"{data} cannot be written ({error.strerror}); set SER_DATA to a folder that can"
+        ) from error
 
 
 def _downloads(entry: Corpus) -> list[Download]:
@@ -152,14 +144,15 @@ def _plan(entry: Corpus, data: Path) -> bool:
     if entry.synthetic:
         print(f"{entry.name}: synthesised on first use; nothing to get")
         return True
-    here, found = state(entry, data), byhand.find(entry, data, corpora.CORPORA)
-    if not here.complete and found and found.clips > here.clips:
+    here = state(entry, data)
+    found = _found(entry, data, here)
+    if found:
         print(f"{entry.name}: would take {found.clips} clips from {found.path}")
         return True
     todo = _todo(entry, data, here)
     known = f", {transfer.size(sum(item.size for item in todo))}" if all(item.size for item in todo) else ""
     if todo:
-        print(f"{entry.name}: {len(todo)} files to fetch{known} into {data / entry.name}")
+        print(f"{entry.name}: {_files(todo)} to fetch{known} into {data / entry.name}")
     for item in todo:
         print(f"  {item.address}  {transfer.size(item.size) if item.size else 'size not published'}")
     if here.complete and not todo:
@@ -174,16 +167,13 @@ def _bring(entry: Corpus, data: Path, *, keep: bool) -> bool:
     if entry.synthetic:
         print(f"{entry.name}: synthesised on first use; nothing to get")
         return True
-    here = state(entry, data)
-    if not here.complete:
-        _use_by_hand(entry, data, here)
-        here = state(entry, data)
+    here = _use_by_hand(entry, data, state(entry, data))
     todo = _todo(entry, data, here)
     if todo:
         _fetch(entry, data, todo, keep=keep)
         here = state(entry, data)
     if here.complete:
-        print(f"{entry.name}: complete, {here.clips} clips in {data / entry.name}")
+        print(f"{entry.name}: complete, {len(here.ids)} clips in {data / entry.name}")
     elif todo or _downloads(entry):
         print(
             f"{entry.name}: {here} in {data / entry.name}; ./run_all.sh data check {entry.name} names what is missing"
@@ -194,26 +184,36 @@ def _bring(entry: Corpus, data: Path, *, keep: bool) -> bool:
 
 
 def _say_steps(entry: Corpus, data: Path, here: State) -> None:
-    print(f"{entry.name}: {here}; the rest of {entry.title} has to be fetched by hand.")
+    print(f"{entry.name}: {here}; {'the rest of ' if here.size else ''}{entry.title} has to be fetched by hand.")
     print(f"  {entry.steps or f'Read {entry.address}.'}")
-    print(f"  Put it into {data / entry.name}, as {entry.layout}, or leave the archive as it is in {data}.")
+    print(f"  It is expected in {data / entry.name}, as {entry.layout}; an archive may lie in {data} as it is.")
     print(f"  Then: ./run_all.sh data get {entry.name}")
 
 
-def _use_by_hand(entry: Corpus, data: Path, here: State) -> None:
-    """Unpack an archive, or link a folder, that a person put into the data root."""
-    found = byhand.find(entry, data, corpora.CORPORA)
-    if found is None or found.clips <= here.clips:
-        return
+def _use_by_hand(entry: Corpus, data: Path, here: State) -> State:
+    """Unpack archives, or link a folder, that a person put into the data root; what is here then."""
+    while found := _found(entry, data, here):
+        before = here
+        print(f"{entry.name}: found {found.clips} clips in {found.path}")
+        _take(entry, data, found)
+        here = state(entry, data)
+        if len(here.ids) == len(before.ids):
+            print(f"{entry.name}: they are not used; bring them to the layout {entry.layout}")
+            break
+    return here
+
+
+def _take(entry: Corpus, data: Path, found: byhand.Found) -> None:
     folder = data / entry.name
-    print(f"{entry.name}: found {found.clips} clips in {found.path}")
     if found.archive:
         with _disk(found.path):
             byhand.unpack(found.path, folder, holder=data / HOLDER / entry.name / "unpacked", only=entry)
-        _clear(data / HOLDER / entry.name)
+        _tidy(data / HOLDER / entry.name)
         print(f"{entry.name}: unpacked into {folder}; {found.path.name} is no longer needed")
     elif folder.exists():
-        print(f"{entry.name}: {folder} holds only {here.clips}; to use the other folder, rename it to {entry.name}")
+        print(
+            f"{entry.name}: {folder} exists too; move the files of {found.path.name} into it, or remove one of the two"
+        )
     else:
         with _disk(folder):
             folder.symlink_to(found.path.name, target_is_directory=True)
@@ -235,6 +235,10 @@ class _disk:
             ) from error
 
 
+def _files(items: Sequence[Download]) -> str:
+    return f"{len(items)} file" + "s" * (len(items) != 1)
+
+
 def _is_archive(item: Download) -> bool:
     return item.to.lower().endswith(byhand.ARCHIVES)
 
@@ -246,7 +250,7 @@ def _todo(entry: Corpus, data: Path, here: State) -> list[Download]:
     todo = []
     for item in _downloads(entry):
         if _is_archive(item):
-            done = here.complete or ledger.unpacked(folder / item.to, here.clips)
+            done = here.complete or ledger.unpacked(folder / item.to, len(here.ids))
         else:
             done = ledger.trusts(folder / item.to, item.checksum) or (
                 not (folder / item.to).exists()
@@ -276,18 +280,18 @@ def _fetch(entry: Corpus, data: Path, todo: list[Download], *, keep: bool) -> No
             ledger.note(folder / item.to, item.checksum)
         meter.file()
 
-    study.progress(f"{entry.name}: fetching {len(todo)} files" + (f", {transfer.size(size)}" if size else ""))
+    study.progress(f"{entry.name}: fetching {_files(todo)}" + (f", {transfer.size(size)}" if size else ""))
     try:
         with meter:
             transfer.each(one, todo, meter)
+        for item in filter(_is_archive, todo):
+            _settle(entry, data, item, ledger, keep=keep)
     finally:
         ledger.save()
-    for item in filter(_is_archive, todo):
-        _settle(entry, data, item, keep=keep)
-    _clear(holder)
+        _tidy(holder)
 
 
-def _settle(entry: Corpus, data: Path, item: Download, *, keep: bool) -> None:
+def _settle(entry: Corpus, data: Path, item: Download, ledger: _Ledger, *, keep: bool) -> None:
     """Unpack a fetched archive into the folder that it belongs to."""
     folder, archive = data / entry.name, data / HOLDER / entry.name / item.to
     study.progress(f"{entry.name}: unpacking {archive.name}")
@@ -301,16 +305,15 @@ def _settle(entry: Corpus, data: Path, item: Download, *, keep: bool) -> None:
             shutil.move(archive, folder / item.to)
         else:
             archive.unlink()
-    ledger = _Ledger(data)
-    ledger.note_unpacked(folder / item.to, state(entry, data).clips)
-    ledger.save()
+    ledger.note_unpacked(folder / item.to, len(state(entry, data).ids))
 
 
-def _clear(holder: Path) -> None:
-    """Remove what was under way, and the folder of all when nothing else is."""
-    shutil.rmtree(holder, ignore_errors=True)
-    if holder.parent.is_dir() and not any(holder.parent.iterdir()):
-        holder.parent.rmdir()
+def _tidy(holder: Path) -> None:
+    """Remove folders of what was under way that are empty, and the folder of all when nothing is left in it."""
+    folders = [Path(parent) for parent, _, _ in os.walk(holder, topdown=False)]
+    for folder in [*folders, holder.parent]:
+        if HOLDER in folder.parts and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 class _Ledger:
