@@ -102,6 +102,30 @@ def examples(clips: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     return part.drop_duplicates("emotion").set_index("emotion", drop=False)
 
 
+def spread(clips: pd.DataFrame, quantities: dict[str, str]) -> pd.DataFrame:
+    """Extremes and percentiles of quantities, a row per corpus and quantity.
+
+    Parameters
+    ----------
+    clips : pd.DataFrame
+        Column ``corpus`` and those of `quantities`.
+    quantities : dict
+        Column → name in the table.
+
+    Examples
+    --------
+    >>> spread(pd.DataFrame({"corpus": "toy", "x": [1.0, 2.0, 6.0]}), {"x": "length, s"})["median"].tolist()
+    [2.0]
+    """
+    at = {"least": 0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "most": 1}
+    rows = [
+        {"corpus": name, "quantity": word} | {label: part[column].quantile(share) for label, share in at.items()}
+        for name, part in clips.groupby("corpus", sort=False)
+        for column, word in quantities.items()
+    ]
+    return pd.DataFrame(rows, columns=["corpus", "quantity", *at])
+
+
 # --- what goes with the emotion, and what with the voice --------------------------------------------------------
 
 
@@ -120,6 +144,34 @@ def eta_squared(values: pd.Series, groups: pd.Series) -> float:
     total = ((values - values.mean()) ** 2).sum()
     between = ((values.groupby(groups).transform("mean") - values.mean()) ** 2).sum()
     return float(between / total) if total > 0 else float("nan")
+
+
+def hints(clips: pd.DataFrame, quantities: dict[str, str]) -> pd.DataFrame:
+    """:func:`eta_squared` of quantities over emotions and over speakers, a row per corpus and quantity.
+
+    Parameters
+    ----------
+    clips : pd.DataFrame
+        Columns ``corpus, emotion, speaker`` and those of `quantities`.
+    quantities : dict
+        Column → name in the table.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns ``corpus, quantity, emotion, speaker``; NaN over speakers that are not known.
+    """
+    rows = [
+        {
+            "corpus": name,
+            "quantity": word,
+            "emotion": eta_squared(part[column], part["emotion"]),
+            "speaker": eta_squared(part[column], part["speaker"]) if speakers_known(part) else float("nan"),
+        }
+        for name, part in clips.groupby("corpus", sort=False)
+        for column, word in quantities.items()
+    ]
+    return pd.DataFrame(rows, columns=["corpus", "quantity", "emotion", "speaker"])
 
 
 def standardise(statistics: np.ndarray) -> np.ndarray:

@@ -112,6 +112,15 @@ def test_projections_repeat(tmp_path):
     assert 0 < first["explained"].sum() <= 1
 
 
+def test_hints_tell_emotion_from_speaker():
+    table = clips(loudness=[1.0, 2, 1, 2, 3, 1], pitch=[1.0, 1, 5, 5, 5, 5]).assign(corpus="toy")
+    found = describe.hints(table, {"loudness": "loudness", "pitch": "F0"}).set_index("quantity")
+    assert found.loc["loudness", "emotion"] == pytest.approx(1)
+    assert found.loc["F0", "speaker"] == pytest.approx(1)
+    assert found.loc["F0", "emotion"] < 0.5
+    assert describe.hints(table.assign(speaker=""), {"pitch": "F0"})["speaker"].isna().all()
+
+
 def test_separability_of_corpora():
     x, emotions, speakers = voices()
     table = pd.DataFrame({"emotion": emotions, "speaker": speakers})
@@ -122,5 +131,8 @@ def test_separability_of_corpora():
     assert np.isnan(found.loc["b", ["speaker", "chance_speaker"]].astype(float)).all()
 
 
-def test_separability_of_nothing():
+def test_tables_of_nothing():
+    nothing = clips().iloc[:0].assign(corpus="", x=0.0)
+    assert describe.hints(nothing, {"x": "x"}).empty
+    assert describe.spread(nothing, {"x": "x"}).empty
     assert list(describe.separability({}).columns[:3]) == ["corpus", "clips", "emotion"]
