@@ -199,6 +199,7 @@ def spoilt(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SER_DATA", str(root / "raw"))
         patch.setenv("SER_OUT", str(root / "out"))
+        patch.setenv("SER_JOBS", "1")  # quicker than starting workers for 60 clips
         for seed, name in enumerate(NAMES):
             clip(root / "raw/ravdess/Actor_01" / f"{name}.wav", seed)
         named = inject_all(root / "raw", patch)
@@ -267,6 +268,14 @@ def test_every_defect_is_found_among_real_clips(tmp_path, monkeypatch):
     for defect in DEFECTS:
         if defect != "sample rate" or sr == 16000:
             assert_found(defect, found, named)
+
+
+def test_a_corpus_that_cannot_be_read_does_not_hide_the_others(data):
+    (data / "emodb").mkdir()
+    text, ok = corpora.check_report()
+    assert not ok
+    assert "the corpus folder is empty" in text
+    assert "ravdess: 12 clips, 12 used, 0 left out" in text
 
 
 # --- copies ------------------------------------------------------------------------------------------------------

@@ -48,8 +48,7 @@ __all__ = [
 
 _MODULES = (demo, ravdess, emodb, cremad, tess, savee, meld, demo_noise, esc50)
 CORPORA: dict[str, Corpus] = {module.CORPUS.name: module.CORPUS for module in _MODULES}
-# settings of a profile that shape its manifest
-_SETTINGS = ("corpora", "noise", "tables", "exclude", "max_clips_per_speaker_emotion")
+_SETTINGS = ("corpora", "noise", "tables", "exclude", "max_clips_per_speaker_emotion")  # that shape a manifest
 
 
 def corpus(name: str, profile: str | None = None) -> Corpus:
@@ -60,16 +59,12 @@ def corpus(name: str, profile: str | None = None) -> Corpus:
     study.UserError
         For a name that is neither.
     """
-    tables = _tables(profile) if profile else {}
+    tables = study.load_profile(profile)["tables"] if profile else {}
     if name in tables:
         return own.entry(name, tables[name], study.paths(profile).data, registered=CORPORA)
     if name not in CORPORA:
         raise study.UserError(f"corpus '{name}' is unknown; known corpora are {', '.join([*CORPORA, *tables])}")
     return CORPORA[name]
-
-
-def _tables(profile: str) -> dict[str, dict]:
-    return study.load_profile(profile).get("tables") or {}
 
 
 def audio_root(name: str, profile: str) -> Path:
@@ -148,8 +143,20 @@ def build(profile: str) -> None:
 def validate(names: list[str] | None = None, *, profile: str = "full") -> pd.DataFrame:
     """Findings for corpora, without building anything: columns ``corpus, path, problem, action, advice``.
 
-    No corpus here publishes a hash per file, so a clip that was altered but still decodes is not found; a change after
-    the check is caught when features are extracted.
+    A clip that was altered but still decodes is found where the corpus publishes hashes; a change after the check is
+    caught when features are extracted.
+
+    Parameters
+    ----------
+    names : list of str, optional
+        Corpora; all whose folder is there when not given.
+    profile : str
+        Whose ``tables`` are known too.
+
+    Raises
+    ------
+    study.UserError
+        For a name that is unknown or has no folder.
     """
     return finding.table(_findings(_check(names, profile)))
 
@@ -158,13 +165,12 @@ def check_report(names: list[str] | None = None, *, profile: str = "full") -> tu
     """What :func:`validate` finds, told to a person, and whether nothing stops a run."""
     scans = _check(names, profile)
     found = _findings(scans)
-    return finding.report(found, {name: result.table for name, result in scans.items()}), not any(
-        item.action == STOPS for item in found
-    )
+    text = finding.report(found, {name: result.table for name, result in scans.items()})
+    return text, not any(item.action == STOPS for item in found)
 
 
 def _check(names: list[str] | None, profile: str) -> dict[str, Scan]:
-    data, tables = study.paths(profile).data, _tables(profile)
+    data, tables = study.paths(profile).data, study.load_profile(profile)["tables"]
     known = dict.fromkeys([*(n for n, entry in CORPORA.items() if not entry.synthetic), *tables])
     names = names or present(list(known), profile)
     if not names:
@@ -173,7 +179,17 @@ def _check(names: list[str] | None, profile: str) -> dict[str, Scan]:
         if name not in present([name], profile):
             entry = corpus(name, profile)
             raise study.UserError(f"{data / name}: no such folder; {entry.title} is expected there as {entry.layout}")
-    return {name: _scan(name, profile, {}) for name in names}
+    return {name: _scan_or_say(name, profile) for name in names}
+
+
+def _scan_or_say(name: str, profile: str) -> Scan:
+    """A corpus that cannot be read at all is a finding, so that the others are checked too."""
+    try:
+        return _scan(name, profile, {})
+    except study.UserError as error:
+        columns = SPEECH_COLUMNS if corpus(name, profile).kind == "speech" else NOISE_COLUMNS
+        empty = pd.DataFrame(columns=list(columns)).astype(columns)
+        return Scan(empty, [Finding(name, name, str(error), STOPS)], {})
 
 
 def _scan(name: str, profile: str, exclude: dict[str, str]) -> Scan:
@@ -247,7 +263,7 @@ def _inputs(profile: str) -> dict[str, str]:
     """What a manifest is made from, in short: settings, files of real corpora, code of synthetic voices."""
     config = study.load_profile(profile)
     names = [*config["corpora"], *([config["noise"]] if config["noise"] else [])]
-    inputs = {"settings": study.digest({key: config.get(key) for key in _SETTINGS})}
+    inputs = {"settings": study.digest({key: config[key] for key in _SETTINGS})}
     for name in present(names, profile):
         entry = corpus(name, profile)
         inputs[f"corpus {name}"] = (
