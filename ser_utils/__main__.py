@@ -136,6 +136,8 @@ def _data_get(options: argparse.Namespace) -> int:
 def _data_check(options: argparse.Namespace) -> int:
     from ser_utils import corpora, remote
 
+    for name in options.names:
+        corpora.corpus(name, "full")
     tables = study.load_profile("full").get("tables") or {}
     remote.mirror_for(options.names or [*corpora.CORPORA, *tables])
     text, fine = corpora.check_report(options.names or None)
