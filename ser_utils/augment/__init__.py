@@ -6,7 +6,7 @@ Validation and test clips never pass through here.
 from __future__ import annotations
 
 from ser_utils.augment.catalogue import AUGMENTATIONS, Augmentation, Range
-from ser_utils.augment.copies import augmented_frames, copies
+from ser_utils.augment.copies import augmented_frames, copies, with_originals
 from ser_utils.augment.frames import FrameAugmentation, disturb
 from ser_utils.augment.sounds import active_level_db, effect
 from ser_utils.augment.waveform import Chain, apply, draw, render, replay
@@ -26,4 +26,5 @@ __all__ = [
     "effect",
     "render",
     "replay",
+    "with_originals",
 ]

@@ -72,7 +72,8 @@ class Augmentation:
 
 _SEED = Range(0, 2**32 - 1, 0, 2**32 - 1, "seed", "whole")
 _SNR = Range(5, 30, -20, 100, "dB")
-_HOW = "doi:10.1109/LSP.2017.2657381"  # Salamon & Bello 2017
+_SALAMON_BELLO = "doi:10.1109/LSP.2017.2657381"
+_TESTS = "arXiv:2312.06270"  # Derington et al. 2023: what a model of emotion should not mind
 AUGMENTATIONS: dict[str, Augmentation] = {
     augmentation.name: augmentation
     for augmentation in (
@@ -80,8 +81,8 @@ AUGMENTATIONS: dict[str, Augmentation] = {
             "noise",
             "white Gaussian noise at an SNR relative to the active level",
             {"snr_db": _SNR, "noise_seed": _SEED},
-            "keeps pitch, tempo and words; soft voices drown below 5 dB",
-            "doi:10.1162/neco.1995.7.1.108",
+            "keeps pitch, tempo and words; but people who listen through noise hear other emotions, so 5 dB is the least",
+            "arXiv:2104.08806",
             sounds.add_noise,
         ),
         Augmentation(
@@ -89,7 +90,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
             "faster or slower at the same pitch",
             {"rate": Range(0.85, 1.15, 0.5, 2.0, "times")},
             "tempo is itself a cue (sad is slow): changes beyond some 15 % may change the emotion that is heard",
-            _HOW,
+            _SALAMON_BELLO,
             sounds.time_stretch,
         ),
         Augmentation(
@@ -97,7 +98,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
             "higher or lower at the same tempo, formants move along",
             {"semitones": Range(-2, 2, -12, 12, "semitones")},
             "another voice with the same contour; pitch is a cue of arousal, so shifts stay within 2 semitones",
-            _HOW,
+            _SALAMON_BELLO,
             sounds.pitch_shift,
         ),
         Augmentation(
@@ -105,7 +106,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
             "later or earlier, zeros fill the gap, at most by half the clip",
             {"shift_s": Range(-0.2, 0.2, -5, 5, "s")},
             "safe where clips begin and end in silence; else up to a syllable is lost",
-            "doi:10.3390/s22165941",
+            _TESTS,
             sounds.shift,
         ),
         Augmentation(
@@ -113,7 +114,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
             "what lies above a cutoff is damped by 24 dB per octave",
             {"cutoff_hz": Range(2000, 7000, 100, 48_000, "Hz", "log")},
             "keeps prosody; breath and sharpness of voice are lost as over a telephone",
-            "doi:10.1109/TPAMI.2023.3263585",
+            _TESTS,
             sounds.low_pass,
         ),
         Augmentation(
@@ -145,7 +146,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
             "louder or softer",
             {"gain_db": Range(-10, 6, -60, 40, "dB")},
             "level follows the microphone more than the emotion, but within one recording session it is a cue",
-            "doi:10.3390/s22165941",
+            _TESTS,
             sounds.gain,
         ),
         Augmentation(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pandas as pd
 
 from ser_utils import audio, features, study
 from ser_utils.augment.waveform import NOISE_ID, Chain, replay
+from ser_utils.features import store
 
 
 def copies(
@@ -77,6 +78,19 @@ def _copied(manifest: pd.DataFrame, chain: Chain, number: int, seed: int, noises
     )
 
 
+def with_originals(table: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Originals and copies in one table, as the leak gate takes it: an original is its own parent and holds no noise.
+
+    Examples
+    --------
+    >>> manifest = pd.DataFrame({"clip_id": ["a"]})
+    >>> with_originals(copies(manifest, ["gain"], n=1, seed=0), manifest)[["clip_id", "parent"]].values.tolist()
+    [['a', 'a'], ['a~gain0', 'a']]
+    """
+    nothing = {"augmentation": "", "recipe": "{}", "noise_id": ""}
+    return pd.concat([manifest.assign(parent=manifest["clip_id"], **nothing), table], ignore_index=True)
+
+
 def augmented_frames(
     table: pd.DataFrame,
     root: Path,
@@ -99,6 +113,11 @@ def augmented_frames(
     noises : mapping, optional
         Id → file of the noise clips.
 
+    Returns
+    -------
+    Frames
+        ``x`` is mapped from the disk and cannot be written to.
+
     Raises
     ------
     study.UserError
@@ -115,13 +134,14 @@ def augmented_frames(
     }
     work = functools.partial(_copy_frames, root=root, spec=spec, noises=noises)
 
-    def make() -> features.Frames:
-        items = list(zip(table["path"], table["sha256"], table["recipe"], strict=True))
-        results = study.pmap(work, items, desc="augmented copies")
-        x, n_frames = zip(*results, strict=True)
-        return features.Frames(np.stack(x), np.array(n_frames, dtype=np.int32), table["clip_id"].to_numpy(dtype=str))
-
-    return study.cached(cache, key, make, save=_save, load=_load)
+    items = list(zip(table["path"], table["sha256"], table["recipe"], strict=True))
+    return study.cached(
+        cache,
+        key,
+        lambda: study.imap(work, items, desc="augmented copies"),
+        save=functools.partial(_save, clip_ids=table["clip_id"].to_numpy(dtype=str), spec=spec),
+        load=_load,
+    )
 
 
 _PACKAGES = ("audiomentations", "librosa", "numpy", "pyroomacoustics", "python-stretch", "scipy", "soundfile", "soxr")
@@ -140,10 +160,21 @@ def _copy_frames(
     return features.frames(y, spec)
 
 
-def _save(frames: features.Frames, folder: Path) -> None:
-    for name in ("x", "n_frames", "clip_ids"):
-        np.save(folder / f"{name}.npy", getattr(frames, name))
+def _save(
+    results: Iterator[tuple[np.ndarray, int]], folder: Path, *, clip_ids: np.ndarray, spec: features.FrameSpec
+) -> None:
+    n_frames: list[int] = []
+
+    def rows() -> Iterator[np.ndarray]:
+        for x, valid in results:
+            n_frames.append(valid)
+            yield x
+
+    store.write_rows(folder / "x.npy", rows(), shape=(len(clip_ids), spec.max_frames, len(spec.columns)))
+    np.save(folder / "n_frames.npy", np.array(n_frames, dtype=np.int32))
+    np.save(folder / "clip_ids.npy", clip_ids)
 
 
 def _load(folder: Path) -> features.Frames:
-    return features.Frames(*(np.load(folder / f"{name}.npy") for name in ("x", "n_frames", "clip_ids")))
+    x = np.load(folder / "x.npy", mmap_mode="r")
+    return features.Frames(x, np.load(folder / "n_frames.npy"), np.load(folder / "clip_ids.npy"))

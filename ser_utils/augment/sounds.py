@@ -72,9 +72,10 @@ def effect(y: np.ndarray, y_out: np.ndarray, sr: int) -> dict[str, float]:
     Returns
     -------
     dict
-        ``f0_change_semitones`` of the median F0 of voiced frames, NaN where one side has none; ``rate_change``: active
-        time before over active time after, above 1 is faster; ``level_change_db`` of the active level;
-        ``duration_change``: length after over length before.
+        ``f0_change_semitones``: median over frames that are voiced before and after, laid over each other, NaN where
+        there are none; ``rate_change``: active time before over active time after, above 1 is faster, and below where
+        noise or reverberation fill the pauses; ``level_change_db`` of the active level; ``duration_change``: length
+        after over length before.
 
     Examples
     --------
@@ -82,20 +83,28 @@ def effect(y: np.ndarray, y_out: np.ndarray, sr: int) -> dict[str, float]:
     >>> {name: round(value, 2) + 0.0 for name, value in effect(tone, 2 * tone, 16000).items()}
     {'f0_change_semitones': 0.0, 'rate_change': 1.0, 'level_change_db': 6.02, 'duration_change': 1.0}
     """
-    f0_before, f0_after = _median_f0(y, sr), _median_f0(y_out, sr)
     active_before, active_after = (_activity(sound, sr)[1].sum() for sound in (y, y_out))
     return {
-        "f0_change_semitones": float(12 * np.log2(f0_after / f0_before)),
+        "f0_change_semitones": _f0_change(y, y_out, sr),
         "rate_change": float(active_before / active_after),
         "level_change_db": active_level_db(y_out, sr=sr) - active_level_db(y, sr=sr),
         "duration_change": len(y_out) / len(y),
     }
 
 
-def _median_f0(y: np.ndarray, sr: int) -> float:
-    f0_hz, voicing = features.f0(y, sr=sr)
-    voiced = f0_hz[voicing >= features.VOICED]
-    return float(np.median(voiced)) if len(voiced) else float("nan")
+def _f0_change(y: np.ndarray, y_out: np.ndarray, sr: int) -> float:
+    """Semitones. Frames are compared one by one: medians of whole clips jump where the tracker errs by an octave."""
+    (before, voicing_before), (after, voicing_after) = (features.f0(sound, sr=sr) for sound in (y, y_out))
+    place = np.round(np.arange(len(after)) * len(y) / len(y_out)).astype(int)
+    place = np.minimum(place, len(before) - 1)
+    before, voicing_before = before[place], voicing_before[place]
+    lag = int(np.correlate(voicing_after, voicing_before, "full").argmax()) - (len(after) - 1)
+    later, sooner = max(lag, 0), max(-lag, 0)
+    kept = len(after) - abs(lag)
+    pairs = [values[later : later + kept] for values in (after, voicing_after)]
+    pairs += [values[sooner : sooner + kept] for values in (before, voicing_before)]
+    voiced = np.minimum(pairs[1], pairs[3]) >= features.VOICED
+    return float(12 * np.median(np.log2(pairs[0][voiced] / pairs[2][voiced]))) if voiced.any() else float("nan")
 
 
 # --- noise ------------------------------------------------------------------------------------------------------

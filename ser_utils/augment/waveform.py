@@ -116,7 +116,14 @@ def render(
 
 
 def replay(y: np.ndarray, recipe: Recipe, *, sr: int, noises: Noises | None = None) -> np.ndarray:
-    """Change a waveform with what a :class:`Chain` drew, one augmentation after the other."""
+    """Change a waveform with what a :class:`Chain` drew, one augmentation after the other.
+
+    Examples
+    --------
+    >>> recipe = {"gain": {"gain_db": -6.0}, "speed": {"rate": 2.0}}
+    >>> len(replay(np.zeros(16000, dtype=np.float32), recipe, sr=16000))
+    8000
+    """
     y, _ = _limited(_sound(y))
     for name, parameters in recipe.items():
         y = render(y, name, parameters, sr=sr, noises=noises)
@@ -174,9 +181,12 @@ class Chain:
     def apply(
         self, y: np.ndarray, *, sr: int, seed: int, clip_id: str, noises: Noises | None = None
     ) -> tuple[np.ndarray, Recipe]:
-        """Draw for one clip and render; see :func:`apply`."""
+        """Draw for one clip and render; see :func:`apply`, each step tells its ``scaled_db``."""
         recipe = self.draw(seed=seed, clip_id=clip_id, noises=noises or ())
-        return replay(y, recipe, sr=sr, noises=noises), recipe
+        y = replay(y, {}, sr=sr)
+        for name, parameters in recipe.items():
+            y, parameters[SCALED] = _render(y, name, parameters, sr, noises)
+        return y, recipe
 
 
 # --- draws ------------------------------------------------------------------------------------------------------
