@@ -198,6 +198,12 @@ def test_rooms_keep_length_level_and_place(room):
     assert all(0 < place[axis] < size[axis] for place in places for axis in range(3))
 
 
+def test_whole_numbers_may_come_as_floats_from_a_table():
+    given = {"snr_db": np.float64(10), "noise_seed": np.float64(7)}
+    wanted = augment.render(voice(0.2), "noise", {"snr_db": 10, "noise_seed": 7}, sr=SR)
+    np.testing.assert_array_equal(augment.render(voice(0.2), "noise", given, sr=SR), wanted)
+
+
 def test_a_pause_of_the_noise_is_not_amplified():
     bark = np.zeros(SR, dtype=np.float32)
     bark[12_000:13_000] = 0.3

@@ -81,7 +81,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
             "noise",
             "white Gaussian noise at an SNR relative to the active level",
             {"snr_db": _SNR, "noise_seed": _SEED},
-            "keeps pitch, tempo and words; but people who listen through noise hear other emotions, so 5 dB is the least",
+            "keeps pitch, tempo and words; but who listens through loud noise hears other emotions: 5 dB or more",
             "arXiv:2104.08806",
             sounds.add_noise,
         ),

@@ -240,7 +240,9 @@ def _render(
             f"{name} takes {', '.join(augmentation.parameters)}, not {', '.join(values) or 'nothing'}"
         )
     for parameter, value in values.items():
-        _check(name, parameter, value, augmentation.parameters[parameter])
+        usual = augmentation.parameters[parameter]
+        _check(name, parameter, value, usual)
+        values[parameter] = int(value) if usual.scale == "whole" else float(value)
     loud, before_db = _limited(_sound(y))  # transforms overflow on sound far beyond full scale
     y_out, after_db = _limited(augmentation.change(loud, sr=sr, **values, **extra))
     return y_out, before_db + after_db

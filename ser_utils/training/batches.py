@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ser_utils import study
-from ser_utils.augment import FrameAugmentation, disturb
+from ser_utils.augment.frames import FrameAugmentation, disturb
 from ser_utils.features import Frames
 
 
