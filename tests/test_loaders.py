@@ -454,6 +454,7 @@ LAYOUTS = {
     ),
     "extracted": ("train", "dev", "test"),
     "val": ("audio/train", "audio/val", "audio/test"),
+    "other words": ("latest test/training_set", "latest test/validation", "training/Test_wav"),
 }
 
 
@@ -486,15 +487,28 @@ def test_meld_takes_extracted_sound_before_the_film(small):
     assert meld.find_sounds(small)["train_dia0_utt0"] == "extracted/train/dia0_utt0.wav"
 
 
+def test_meld_folder_that_names_no_part_holds_no_known_clip(small):
+    put(small, "latest/dia0_utt0.wav", "wav/dia0_utt0.wav")
+    assert meld.find_sounds(small) == {}
+
+
 def test_meld_flat_names_may_carry_the_part(small):
     put(small, "audio/train_dia0_utt0.wav", "audio/val_dia0_utt0.wav", "audio/dia0_utt1.wav")
     assert set(meld.find_sounds(small)) == {"train_dia0_utt0", "dev_dia0_utt0"}
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
 def test_meld_text_is_read_in_the_encodings_of_copies(tmp_path, encoding):
     folder = tables(tmp_path / "meld", train=line(0, 0, text="he’s  lost it…"), encoding=encoding)
     assert meld.table(folder)["text"].tolist() == ["he’s lost it…"]
+
+
+def test_meld_table_with_a_mark_before_its_first_column_is_read(tmp_path):
+    folder = tables(tmp_path / "meld", train=line(0, 0))
+    for file in folder.glob("*.csv"):
+        rows = [row.partition(",")[2] for row in file.read_text(encoding="utf-8").splitlines()]
+        file.write_text("\n".join(rows), encoding="utf-8-sig")
+    assert meld.table(folder)["text"].tolist() == ["Hey"]
 
 
 def test_meld_control_characters_for_apostrophes_are_mended(tmp_path):
