@@ -175,10 +175,9 @@ def _check(names: list[str] | None, profile: str) -> dict[str, Scan]:
     names = names or present(list(known), profile)
     if not names:
         raise study.UserError(f"{data}: no corpus here; set SER_DATA, or read data/README.md")
-    for name in names:
-        if name not in present([name], profile):
-            entry = corpus(name, profile)
-            raise study.UserError(f"{data / name}: no such folder; {entry.title} is expected there as {entry.layout}")
+    for name in sorted(set(names) - set(present(names, profile))):
+        entry = corpus(name, profile)
+        raise study.UserError(f"{data / name}: no such folder; {entry.title} is expected there as {entry.layout}")
     return {name: _scan_or_say(name, profile) for name in names}
 
 

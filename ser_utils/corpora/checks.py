@@ -188,14 +188,14 @@ def _no_sound(table: pd.DataFrame) -> bool:
 def _differences(used: pd.DataFrame, corpus: Corpus) -> Iterable[str]:
     """Clips per emotion and speaker that differ from the official list, compactly."""
     official = corpus.expected()
-    rows, used = pd.DataFrame([_official(corpus, name) for name in official]), used[used["clip_id"].isin(official)]
-    for column in [name for name in ("emotion", "speaker", "noise_class") if name in used and name in rows]:
-        wanted, there = Counter(rows[column]), Counter(used[column])
-        keys = sorted(set(wanted) | set(there))
-        absent = [key for key in keys if not there[key]]
+    used = used[used["clip_id"].isin(official)]
+    unused = [_official(corpus, name) for name in official.difference(used["clip_id"])]
+    for column in ("emotion", "speaker") if corpus.kind == "speech" else ("noise_class",):
+        there, lacking = Counter(used[column]), Counter(row[column] for row in unused if row)
+        absent = sorted(key for key in lacking if not there[key])
         few = absent if len(absent) <= FEW else []
-        differ = [key for key in keys if there[key] != wanted[key] and (there[key] or key in few)]
-        words = [f"{key}: {there[key]} of {wanted[key]}" for key in differ]
+        differ = sorted(key for key in lacking if there[key] or key in few)
+        words = [f"{key}: {there[key]} of {there[key] + lacking[key]}" for key in differ]
         words += [f"none of {len(absent) - len(few)} more"] if len(absent) > len(few) else []
         if words:
             yield f"clips per {column.replace('_', ' ')}: {', '.join(words)}"
