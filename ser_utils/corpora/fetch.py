@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ser_utils import corpora, study, transfer
 from ser_utils.corpora import byhand, download
 from ser_utils.corpora.base import AUDIO_SUFFIXES, Corpus, Download
+from ser_utils.corpora.ledger import Ledger
 from ser_utils.corpora.scan import nearest
 
 HOLDER = ".part"  # folder of the data root for what is under way
@@ -245,7 +244,7 @@ def _is_archive(item: Download) -> bool:
 
 def _todo(entry: Corpus, data: Path, here: State) -> list[Download]:
     """Files that are not here as published."""
-    ledger, folder = _Ledger(data), data / entry.name
+    ledger, folder = Ledger(data), data / entry.name
     there = {file.with_suffix("") for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES}
     todo = []
     for item in _downloads(entry):
@@ -263,7 +262,7 @@ def _todo(entry: Corpus, data: Path, here: State) -> list[Download]:
 
 
 def _fetch(entry: Corpus, data: Path, todo: list[Download], *, keep: bool) -> None:
-    folder, holder, ledger = data / entry.name, data / HOLDER / entry.name, _Ledger(data)
+    folder, holder, ledger = data / entry.name, data / HOLDER / entry.name, Ledger(data)
     for leftover in holder.rglob("tmp*") if holder.is_dir() else ():  # of a killed run; what it had is in .part files
         leftover.unlink()
     size = sum(item.size for item in todo)
@@ -291,7 +290,7 @@ def _fetch(entry: Corpus, data: Path, todo: list[Download], *, keep: bool) -> No
         _tidy(holder)
 
 
-def _settle(entry: Corpus, data: Path, item: Download, ledger: _Ledger, *, keep: bool) -> None:
+def _settle(entry: Corpus, data: Path, item: Download, ledger: Ledger, *, keep: bool) -> None:
     """Unpack a fetched archive into the folder that it belongs to."""
     folder, archive = data / entry.name, data / HOLDER / entry.name / item.to
     study.progress(f"{entry.name}: unpacking {archive.name}")
@@ -314,51 +313,3 @@ def _tidy(holder: Path) -> None:
     for folder in [*folders, holder.parent]:
         if HOLDER in folder.parts and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-
-
-class _Ledger:
-    """Files whose checksum was taken, by size and time of change: 7442 of them need not be read again."""
-
-    def __init__(self, data: Path) -> None:
-        self._file = study.output_root() / "data" / "fetched" / f"{study.digest(str(data))}.json"
-        try:
-            self._known: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # never written, or not by us: every file is read once more
-            self._known = {}
-        self._changed = False
-
-    def trusts(self, file: Path, checksum: str) -> bool:
-        """Whether a file is here with its published checksum."""
-        import pooch
-
-        if not file.is_file():
-            return False
-        if not checksum or self._known.get(str(file)) == self._facts(file, checksum):
-            return True
-        kind, _, value = checksum.rpartition(":")
-        if pooch.file_hash(str(file), alg=kind or "sha256").lower() != value.lower():
-            return False
-        self.note(file, checksum)
-        return True
-
-    def note(self, file: Path, checksum: str) -> None:
-        self._known[str(file)] = self._facts(file, checksum)
-        self._changed = True
-
-    def unpacked(self, archive: Path, clips: int) -> bool:
-        """Whether an archive was unpacked, and none of its clips vanished since."""
-        return 0 < self._known.get(str(archive), clips + 1) <= clips
-
-    def note_unpacked(self, archive: Path, clips: int) -> None:
-        self._known[str(archive)] = clips
-        self._changed = True
-
-    @staticmethod
-    def _facts(file: Path, checksum: str) -> list[Any]:
-        stat = file.stat()
-        return [stat.st_size, stat.st_mtime_ns, checksum]
-
-    def save(self) -> None:
-        if self._changed:
-            with study.atomic(self._file) as temporary:
-                temporary.write_text(json.dumps(self._known), encoding="utf-8")
