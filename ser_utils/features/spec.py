@@ -71,7 +71,8 @@ class FrameSpec:
                 raise study.UserError(f"features '{kind}' are unknown; use {', '.join(KINDS)}, or some joined by +")
         if len(set(self.kinds)) < len(self.kinds):
             raise study.UserError(f"features '{self.kind}' name a kind twice; name each once")
-        positive = ("n_fft", "hop_length", "n_mels", "n_mfcc", "max_s")
+        study.check_range(self, "128 or more", lambda value: value >= 128, "n_fft")
+        positive = ("hop_length", "n_mels", "n_mfcc", "max_s")
         study.check_range(self, "above 0", lambda value: value > 0, *positive)
         study.check_range(self, "0 or more", lambda value: value >= 0, "trim_db", "top_db")
         if self.n_mfcc > self.n_mels:
