@@ -26,7 +26,7 @@ def image(y: np.ndarray, size: tuple[int, int] = (224, 224), *, sr: int = audio.
     Returns
     -------
     np.ndarray [shape=(height, width, 3), dtype=uint8]
-        255 is the clip's loudest band, 0 everything 80 dB or more below it; three equal channels.
+        255 is the level of the clip's loudest band, 0 everything 80 dB or more below it; three equal channels.
 
     Examples
     --------
