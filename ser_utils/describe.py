@@ -103,7 +103,7 @@ def examples(clips: pd.DataFrame, *, seed: int) -> pd.DataFrame:
 
 
 def spread(clips: pd.DataFrame, quantities: dict[str, str]) -> pd.DataFrame:
-    """Extremes and percentiles of quantities, a row per corpus and quantity.
+    """Extremes and percentiles of quantities to two decimals, a row per corpus and quantity.
 
     Parameters
     ----------
@@ -119,7 +119,8 @@ def spread(clips: pd.DataFrame, quantities: dict[str, str]) -> pd.DataFrame:
     """
     at = {"least": 0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "most": 1}
     rows = [
-        {"corpus": name, "quantity": word} | {label: part[column].quantile(share) for label, share in at.items()}
+        {"corpus": name, "quantity": word}
+        | {label: round(part[column].quantile(share), 2) + 0.0 for label, share in at.items()}  # no −0
         for name, part in clips.groupby("corpus", sort=False)
         for column, word in quantities.items()
     ]

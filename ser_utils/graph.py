@@ -22,7 +22,16 @@ from ser_utils.report.record import load_records, load_waiting, save_waiting
 
 # what a notebook leaves under reports/<profile> besides its page, its executed copy and its record
 LEAVES = {
-    "01_eda": ["tables/01_quality.csv"],
+    "01_eda": ["tables/01_quality.csv", "tables/01_separability.csv"],
+    "02_features": [
+        "predictions/02_features.parquet",
+        "predictions/02_ladder.parquet",
+        "results/02_features.csv",
+        "results/02_ladder.csv",
+        "tables/02_importance.csv",
+        "tables/02_ranking.csv",
+        "tables/02_timing.csv",
+    ],
     "03_augmentation": ["predictions/03_ablation.parquet", "tables/03_ablation.csv", "tables/03_effects.csv"],
     "04_lstm": ["predictions/04_lstm.parquet", "results/04_lstm.csv"],
     "09_evaluation": ["results.csv"],

@@ -38,8 +38,9 @@ def build(profile):
 FEATURES = '"""A module that one notebook uses."""\n\nVALUE = 1\n'
 EDA = [
     "from ser_utils import study\n\nstudy.progress('counting')\nprint(rows, profile)",
-    "with study.atomic(study.paths(profile).reports / 'tables' / '01_quality.csv') as temporary:\n"
-    "    temporary.write_text('clip_id\\n')",
+    "for name in ('01_quality.csv', '01_separability.csv'):\n"
+    "    with study.atomic(study.paths(profile).reports / 'tables' / name) as temporary:\n"
+    "        temporary.write_text('clip_id\\n')",
 ]
 LSTM = [
     "import pandas as pd\n\nfrom ser_utils import evaluation, features, study",
