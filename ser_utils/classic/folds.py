@@ -105,7 +105,7 @@ def cross_validate(
     data = prepare(table, manifest, labels, features=features, normalisation=normalisation, allow=allow)
     for fold in folds:  # also those that the cache will answer for
         training_rows(data, fold)
-    settings = {"tune": tune, "n_inner": n_inner, "seed": seed, "content": content(data)}
+    settings = {"tune": tune, "n_inner": n_inner, "seed": seed} | inputs(data)
     work = functools.partial(_cached_fold, data=data, settings=settings, cache=cache)
     cells = [(name, fold) for name in models for fold in folds]
     return study.pmap(work, cells, desc=f"{data.name} {data.features}: models × folds", jobs=jobs)
@@ -126,13 +126,10 @@ def training_rows(data: Clips, fold: Fold) -> np.ndarray:
     return rows
 
 
-def cell_key(name: str, fold: Fold, data: Clips, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What the artefact of one model on one fold depends on."""
+def inputs(data: Clips) -> dict[str, Any]:
+    """What every artefact of one corpus and table depends on; hashes all of it, so call it once."""
     return {
-        **settings,
-        "model": name,
-        "index": fold.index,
-        "fold": {part: study.digest(ids.tolist()) for part, ids in vars(fold).items() if part != "index"},
+        "content": content(data),
         "labels": data.labels,
         "features": data.features,
         "allow": data.allow,
@@ -141,10 +138,20 @@ def cell_key(name: str, fold: Fold, data: Clips, settings: Mapping[str, Any]) ->
     }
 
 
+def cell_key(name: str, fold: Fold, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the artefact of one model on one fold depends on."""
+    return {
+        **settings,
+        "model": name,
+        "index": fold.index,
+        "fold": {part: study.digest(ids.tolist()) for part, ids in vars(fold).items() if part != "index"},
+    }
+
+
 def _cached_fold(cell: tuple[str, Fold], *, data: Clips, settings: Mapping[str, Any], cache: Path) -> FoldResult:
     name, fold = cell
     make = functools.partial(fit_fold, name, fold, data, settings)
-    return study.cached(cache, cell_key(name, fold, data, settings), make, save=_save, load=_load)
+    return study.cached(cache, cell_key(name, fold, settings), make, save=_save, load=_load)
 
 
 def fit_fold(name: str, fold: Fold, data: Clips, settings: Mapping[str, Any]) -> FoldResult:

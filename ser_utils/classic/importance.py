@@ -13,8 +13,8 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from ser_utils import study
-from ser_utils.classic.clips import SUFFIX, Clips, content, prepare
-from ser_utils.classic.folds import FoldResult, cell_key, training_rows
+from ser_utils.classic.clips import SUFFIX, Clips, prepare
+from ser_utils.classic.folds import FoldResult, cell_key, inputs, training_rows
 from ser_utils.classic.search import fit, score
 from ser_utils.features import Table
 from ser_utils.splits import Fold
@@ -109,8 +109,7 @@ def permutation_importance(
     for fold in folds:
         training_rows(data, fold)
     chosen = {fact["fold"]: fact for fact in facts}
-    settings = {
-        "content": content(data),
+    settings = inputs(data) | {
         "groups": study.digest({name: list(columns) for name, columns in groups.items()}),
         "n_repeats": n_repeats,
     }
@@ -126,7 +125,7 @@ def _cached(
     cell: tuple[Fold, dict[str, Any]], *, data: Clips, groups: Mapping, settings: Mapping[str, Any], cache: Path
 ) -> pd.DataFrame:
     fold, fact = cell
-    key = cell_key(fact["model"], fold, data, settings) | {"seed": fact["seed"], "at": fact["setting"]}
+    key = cell_key(fact["model"], fold, settings) | {"seed": fact["seed"], "at": fact["setting"]}
     return study.cached(
         cache,
         key | {"artefact": "importance"},
