@@ -84,7 +84,7 @@ def extract_table(manifest: pd.DataFrame, root: Path, name: str, *, cache: Path)
         Folder that the paths are relative to.
     name : str
         One of :data:`TABLES`: ``statistics_110`` (mean and standard deviation of 55 frame features), ``functionals``
-        (six statistics of 150 frame features, pitch and rhythm), ``egemaps`` (88), ``compare_2016`` (6373).
+        (786: six statistics of 129 frame features, pitch and rhythm), ``egemaps`` (88), ``compare_2016`` (6373).
     cache : Path
         Folder for the artefact; its key holds the name, the code and the hashes of the clips.
 
