@@ -381,3 +381,16 @@ def test_results_file_is_byte_stable_and_keeps_names_as_text(tmp_path):
     assert again["ci_low"].isna().all()
     with pytest.raises(study.UserError, match="does not exist"):
         evaluation.load_results(tmp_path / "absent.csv")
+
+
+def test_what_needs_other_clips_of_the_test_speaker_stands_apart_and_is_never_best():
+    knowing = predictions(right=0.9, model="svm", features="egemaps+speaker_norm")
+    fair = predictions(right=0.6, model="svm", features="egemaps")
+    poor = predictions(right=0.3, model="knn", features="egemaps")
+    table = pd.concat([knowing, fair, poor], ignore_index=True)
+    board = evaluation.headline(evaluation.results_table(table, n_resamples=50))
+    assert board["features"].tolist()[:3] == ["egemaps", "egemaps", "egemaps+speaker_norm"]
+    assert board.loc[2, "UAR"] > board.loc[0, "UAR"] > board.loc[1, "UAR"]
+    assert board.loc[2, "note"].startswith("needs the test speaker's other clips")
+    gaps = evaluation.differences(table, n_resamples=50).set_index(["model", "features"])["difference"]
+    assert gaps["svm", "egemaps+speaker_norm"] > 0 > gaps["knn", "egemaps"]

@@ -173,7 +173,7 @@ def copies_of(manifest, frames, n=2, **options):
     """Copies that are their parents, one higher."""
     table = pd.concat([manifest.assign(parent=manifest["clip_id"], k=k) for k in range(n)], ignore_index=True)
     table["clip_id"] = table["parent"] + "~" + table.pop("k").astype(str)
-    table["sha256"] = table["clip_id"]
+    table["sha256"], table["noise_id"] = table["clip_id"], ["rain"] + [""] * (len(table) - 1)
     rows = frames.rows(table["parent"].to_numpy(dtype=str))
     made = Frames(frames.x[rows] + 1, frames.n_frames[rows], table["clip_id"].to_numpy(dtype=str))
     return training.Copies(table, made, **options)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ser_utils import study
 from ser_utils.evaluation.predictions import SYSTEM, TASK
+from ser_utils.evaluation.results import SPEAKER_NORM
 from ser_utils.evaluation.scores import classes, metrics, n_speakers, percentiles, resampled, speaker_counts
 
 HOW = [name for name in SYSTEM if name not in TASK]  # what tells the systems of one task apart
@@ -68,7 +69,8 @@ def _gap(a: np.ndarray, b: np.ndarray, labels: list[str]) -> np.ndarray:
 def differences(
     predictions: pd.DataFrame, *, condition: str = "clean", n_resamples: int = 10_000, seed: int = 0
 ) -> pd.DataFrame:
-    """Every system against the best of its task by UAR, see :func:`difference`.
+    """Every system against the best of its task by UAR, see :func:`difference`; a system that needs other clips of the
+    test speaker (:func:`knows_speaker`) is not called best.
 
     Returns
     -------
@@ -79,8 +81,11 @@ def differences(
     rows = []
     for task, group in predictions[predictions["condition"] == condition].groupby(TASK, sort=True):
         systems = sorted(((_uar(part), how, part) for how, part in group.groupby(HOW)), key=lambda s: (-s[0], s[1]))
-        best = systems[0][2]
-        for value, how, part in systems[1:]:
+        fair = [part for _, _, part in systems if not part["features"].iloc[0].endswith(SPEAKER_NORM)]
+        best = fair[0] if fair else systems[0][2]
+        for value, how, part in systems:
+            if part is best:
+                continue
             gap = difference(part, best, n_resamples=n_resamples, seed=seed)
             clips = part[part["clip_id"].isin(best["clip_id"])]
             rows.append([*task, *how, value, *gap, clips["clip_id"].nunique(), n_speakers(clips)])

@@ -13,6 +13,7 @@ from ser_utils.evaluation.scores import bootstrap, classes, metrics, n_speakers,
 
 RESULT_COLUMNS = [*SYSTEM, "metric", "value", "ci_low", "ci_high", "n_clips", "n_speakers", "n_seeds", "run_id"]
 BASELINES = ("chance", "majority")
+SPEAKER_NORM = "+speaker_norm"  # ends the name of features that the other clips of the same speaker standardise
 FEW_SPEAKERS = 10
 
 
@@ -115,14 +116,15 @@ def uar_by(predictions: pd.DataFrame, column: str, *, n_resamples: int = 10_000,
 
 
 def headline(results: pd.DataFrame, *, condition: str = "clean") -> pd.DataFrame:
-    """One row per system for people: UAR with its interval, WA and macro-F1; best first within a task, baselines last.
+    """One row per system for people: UAR with its interval, WA and macro-F1; best first within a task, then systems
+    that need other clips of the test speaker (:func:`knows_speaker`), baselines last.
 
     Returns
     -------
     pd.DataFrame
         ``corpus, corpus_version, split, model, features, train_regime, UAR, ci_low, ci_high, WA, macro_F1, n_clips,
-        n_speakers, n_seeds, note``; ``note`` is empty unless the interval rests on too few speakers, or speakers are
-        unknown.
+        n_speakers, n_seeds, note``; ``note`` is empty unless the interval rests on too few speakers, speakers are
+        unknown, or other clips of the test speaker are needed.
     """
     chosen = results[results["condition"] == condition]
     system = [name for name in SYSTEM if name != "condition"]
@@ -131,12 +133,25 @@ def headline(results: pd.DataFrame, *, condition: str = "clean") -> pd.DataFrame
         ["ci_low", "ci_high", "n_clips", "n_speakers", "n_seeds"]
     ]
     table = wide.join(rest).reset_index()
+    known = knows_speaker(table["features"])
     table["note"] = table["n_speakers"].map(_note).mask(table["model"].isin(BASELINES), "")
+    table.loc[known, "note"] = ("needs the test speaker's other clips; " + table["note"]).str.removesuffix("; ")
     order = table[TASK].assign(
-        baseline=table["model"].isin(BASELINES), worse=-table["UAR"].round(9), model=table["model"]
+        baseline=table["model"].isin(BASELINES), known=known, worse=-table["UAR"].round(9), model=table["model"]
     )
     table = table.loc[order.sort_values(list(order)).index].reset_index(drop=True)
     return table[[*system, "UAR", "ci_low", "ci_high", "WA", "macro_F1", "n_clips", "n_speakers", "n_seeds", "note"]]
+
+
+def knows_speaker(features: pd.Series) -> pd.Series:
+    """Whether features were standardised by the other clips of the same speaker, test speakers included.
+
+    Examples
+    --------
+    >>> knows_speaker(pd.Series(["egemaps", "egemaps+speaker_norm"])).tolist()
+    [False, True]
+    """
+    return features.str.endswith(SPEAKER_NORM)
 
 
 def _note(n_speakers: int) -> str:

@@ -63,7 +63,8 @@ def fit_normaliser(fold: Fold, experiment: Experiment) -> Normaliser:
     clips = experiment.manifest
     if experiment.copies:
         used = experiment.copies.table.iloc[experiment.copies.of(fold.train)]
-        clips = pd.concat([clips.assign(parent=clips["clip_id"]), used], ignore_index=True)
+        clips = clips.assign(parent=clips["clip_id"], noise_id=clips.get("noise_id", ""))
+        clips = pd.concat([clips, used], ignore_index=True)
         fold = dataclasses.replace(fold, train=np.append(fold.train, used["clip_id"].to_numpy(dtype=str)))
     splits.check_leaks(fold, clips, fitted=fitted, allow=experiment.allow_leaks)
     return normaliser
