@@ -209,8 +209,8 @@ def check_leaks(
     fitted : mapping
         Name of a scaler, vocabulary, normaliser or threshold → clip ids that it was fitted on.
     allow : collection of str
-        Kinds of leak that are wanted: ``clip, speaker, content, parent, noise, fitted``. Speakers that nobody knows (empty)
-        count as shared.
+        Kinds of leak that are wanted: ``clip, speaker, content, parent, noise, fitted``. Speakers that nobody knows
+        (empty) count as shared.
 
     Raises
     ------
