@@ -59,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         "missing, unreadable or foreign",
     )
     data.add_argument("names", nargs="*", metavar="NAME", help="corpora (check: default all found)")
+    data.add_argument(
+        "--profile", default="full", help="list, check: whose corpora under 'tables' are known too (default: full)"
+    )
     data.add_argument("--keep", action="store_true", help="get: keep the archives that were unpacked")
     data.add_argument("--dry-run", action="store_true", help="get: list addresses and sizes, fetch nothing")
     command("bench", _bench, "measure how fast the parts are", profile=False).add_argument(
@@ -118,13 +121,14 @@ def _data_list(options: argparse.Namespace) -> int:
     data = study.data_folder()
     _refuse(options.names, "data list takes no names")
     print(f"{study.remote_data()}, mirrored into {data}" if study.remote_data() else data, end="\n\n")
-    print(*fetch.table(data), sep="\n")
+    print(*fetch.table(data, profile=options.profile), sep="\n")
     return 0
 
 
 def _data_get(options: argparse.Namespace) -> int:
     from ser_utils.corpora import fetch
 
+    _refuse([options.profile] if options.profile != "full" else [], "data get fetches the same for every profile")
     if study.remote_data():
         raise study.UserError(
             f"SER_DATA={study.remote_data()} is a remote folder, and data get writes to a local one; set SER_DATA to a "
@@ -136,11 +140,10 @@ def _data_get(options: argparse.Namespace) -> int:
 def _data_check(options: argparse.Namespace) -> int:
     from ser_utils import corpora, remote
 
-    for name in options.names:
-        corpora.corpus(name, "full")
-    tables = study.load_profile("full").get("tables") or {}
-    remote.mirror_for(options.names or [*corpora.CORPORA, *tables])
-    text, fine = corpora.check_report(options.names or None)
+    names = options.names or corpora.real(options.profile)
+    corpora.present(names, options.profile)  # a wrong name is told before anything is fetched
+    remote.mirror_for(names)
+    text, fine = corpora.check_report(options.names or None, profile=options.profile)
     print(text)
     return int(not fine)
 

@@ -6,6 +6,7 @@ One module per corpus holds its layout, label parser, licence, citation, address
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -42,12 +43,14 @@ __all__ = [
     "manifest",
     "noise_manifest",
     "present",
+    "real",
     "usable",
     "validate",
 ]
 
 _MODULES = (demo, ravdess, emodb, cremad, tess, savee, meld, demo_noise, esc50)
 CORPORA: dict[str, Corpus] = {module.CORPUS.name: module.CORPUS for module in _MODULES}
+MOST = 40  # lines of a message
 _SETTINGS = ("corpora", "noise", "tables", "exclude", "max_clips_per_speaker_emotion")  # that shape a manifest
 
 
@@ -62,9 +65,25 @@ def corpus(name: str, profile: str | None = None) -> Corpus:
     tables = study.load_profile(profile)["tables"] if profile else {}
     if name in tables:
         return own.entry(name, tables[name], study.paths(profile).data, registered=CORPORA)
-    if name not in CORPORA:
-        raise study.UserError(f"corpus '{name}' is unknown; known corpora are {', '.join([*CORPORA, *tables])}")
+    _check_known(name, [*CORPORA, *tables])
     return CORPORA[name]
+
+
+def _check_known(name: str, known: list[str]) -> None:
+    if name not in known:
+        raise study.UserError(f"corpus '{name}' is unknown{nearest(name, known)}; known corpora are {', '.join(known)}")
+
+
+def real(profile: str) -> list[str]:
+    """Names of the registered corpora that are not synthetic, and of those that `profile` describes under ``tables``.
+
+    Examples
+    --------
+    >>> real("demo")
+    ['ravdess', 'emodb', 'cremad', 'tess', 'savee', 'meld', 'esc50']
+    """
+    tables = study.load_profile(profile)["tables"]
+    return list(dict.fromkeys([*(name for name, entry in CORPORA.items() if not entry.synthetic), *tables]))
 
 
 def audio_root(name: str, profile: str) -> Path:
@@ -94,8 +113,14 @@ def _voice(entry: Corpus) -> dict[str, str]:
 
 def present(names: list[str], profile: str) -> list[str]:
     """Those of `names` that are synthetic, or have a folder below ``$SER_DATA``."""
-    data = study.paths(profile).data
-    return [name for name in names if corpus(name, profile).synthetic or (data / name).is_dir()]
+    data, tables = study.paths(profile).data, study.load_profile(profile)["tables"]
+    for name in names:
+        _check_known(name, [*CORPORA, *tables])
+    return [name for name in names if _synthetic(name) or (data / name).is_dir()]
+
+
+def _synthetic(name: str) -> bool:
+    return name in CORPORA and CORPORA[name].synthetic
 
 
 def build(profile: str) -> None:
@@ -170,9 +195,8 @@ def check_report(names: list[str] | None = None, *, profile: str = "full") -> tu
 
 
 def _check(names: list[str] | None, profile: str) -> dict[str, Scan]:
-    data, tables = study.paths(profile).data, study.load_profile(profile)["tables"]
-    known = dict.fromkeys([*(n for n, entry in CORPORA.items() if not entry.synthetic), *tables])
-    names = names or present(list(known), profile)
+    data = study.paths(profile).data
+    names = names or present(real(profile), profile)
     if not names:
         raise study.UserError(f"{data}: no corpus here; set SER_DATA, or read data/README.md")
     for name in sorted(set(names) - set(present(names, profile))):
@@ -186,13 +210,17 @@ def _scan_or_say(name: str, profile: str) -> Scan:
     try:
         return _scan(name, profile, {})
     except study.UserError as error:
-        columns = SPEECH_COLUMNS if corpus(name, profile).kind == "speech" else NOISE_COLUMNS
+        noise = name in CORPORA and CORPORA[name].kind == "noise"
+        columns = NOISE_COLUMNS if noise else SPEECH_COLUMNS
         empty = pd.DataFrame(columns=list(columns)).astype(columns)
         return Scan(empty, [Finding(name, name, str(error), STOPS)], {})
 
 
 def _scan(name: str, profile: str, exclude: dict[str, str]) -> Scan:
-    return scan(corpus(name, profile), audio_root(name, profile), exclude=exclude)
+    entry = corpus(name, profile)
+    found = scan(entry, audio_root(name, profile), exclude=exclude)
+    own_notes = {} if name in CORPORA else entry.notes  # what was seen in a table; those of other corpora never change
+    return replace(found, findings=[*found.findings, *(Finding(name, name, note, NOTE) for note in own_notes.values())])
 
 
 def _findings(scans: dict[str, Scan]) -> list[Finding]:
@@ -203,10 +231,10 @@ def _findings(scans: dict[str, Scan]) -> list[Finding]:
 
 
 def _stop(found: list[Finding]) -> None:
-    lines = [item.sentence() for item in found if item.action == STOPS]
+    lines = finding.stopping(found)
     if lines:
-        more = [f"… and {len(lines) - 20} more files"] if len(lines) > 20 else []
-        raise study.UserError("\n".join([*lines[:20], *more]))
+        more = [f"… and {len(lines) - MOST} more lines; `./run_all.sh data check` has them all"]
+        raise study.UserError("\n".join(lines[:MOST] + (more if len(lines) > MOST else [])))
 
 
 def _limit(table: pd.DataFrame, most: int) -> pd.DataFrame:

@@ -10,7 +10,10 @@ from typing import Any
 import pandas as pd
 
 EMOTIONS = ("angry", "calm", "disgust", "fear", "happy", "neutral", "sad", "surprise", "boredom")
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mp4")
+AUDIO_SUFFIXES = (  # what ser_utils.decoding reads, the format with the least loss first, films last
+    *(".wav", ".flac", ".aiff", ".aif", ".ogg", ".opus", ".mp3"),
+    *(".aac", ".m4a", ".m4b", ".mka", ".webm", ".mp4", ".mkv", ".mov"),
+)
 JUNK = (".DS_Store", "Thumbs.db", "thumbs.db", "desktop.ini", "Icon\r")  # files that desktops leave in folders
 MISSING = "audio missing"  # exclude_reason of a clip whose labels are there and whose sound is not
 
@@ -77,15 +80,16 @@ def age_group(years: int) -> str:
     return next(name for name, last in (("18-29", 29), ("30-44", 44), ("45-59", 59), ("60+", 200)) if years <= last)
 
 
-def is_junk(path: Path) -> bool:
+def is_junk(path: str) -> bool:
     """Whether a path below a corpus folder is what macOS, Windows or an archiver leaves beside files, and no clip.
 
     Examples
     --------
-    >>> [is_junk(Path(path)) for path in ("__MACOSX/wav/._03a01Fa.wav", "wav/.DS_Store", "wav/03a01Fa.wav")]
+    >>> [is_junk(path) for path in ("__MACOSX/wav/._03a01Fa.wav", "wav/.DS_Store", "wav/03a01Fa.wav")]
     [True, True, False]
     """
-    return path.name.startswith("._") or path.name in JUNK or "__MACOSX" in path.parts
+    *folders, name = path.split("/")
+    return name.startswith("._") or name in JUNK or "__MACOSX" in folders
 
 
 class LeftOut(Exception):
@@ -138,7 +142,8 @@ class Corpus:
     expected: Callable[[], frozenset[str]] | None = field(default=None, repr=False)  # clip_id of every official clip
     hashes: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False)  # clip_id → sha256 of its .wav
     defects: Mapping[str, str] = field(default_factory=dict)  # clip_id of a bad official clip → why it is left out
-    beside: tuple[str, ...] = ()  # globs below the corpus folder: files that belong to it and hold no clip
+    tables: tuple[str, ...] = ()  # names of the files that `table` reads
+    beside: tuple[str, ...] = ()  # globs below the corpus folder: files that belong to it and are not read
     n_speakers: int = 0
     emotions: tuple[str, ...] = ()
     split: str = "loso"  # the split that scores are published on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
 import shutil
 import tarfile
@@ -15,7 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from ser_utils import study, transfer
-from ser_utils.corpora.base import AUDIO_SUFFIXES, Corpus, LeftOut
+from ser_utils.corpora.base import AUDIO_SUFFIXES, Corpus, LeftOut, is_junk
+from ser_utils.corpora.scan import is_beside
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".json")
@@ -28,8 +30,13 @@ class Found:
     """A place that holds clips of a corpus."""
 
     path: Path
-    clips: int  # that are not yet in the corpus folder
     archive: bool
+    clips: int  # that are not yet in the corpus folder
+    tables: int = 0  # of labels, the same
+
+    def __str__(self) -> str:
+        counts = {"clips": self.clips, "tables": self.tables}
+        return " and ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def is_clip(entry: Corpus, name: str | PurePosixPath | Path) -> str:
@@ -44,7 +51,7 @@ def is_clip(entry: Corpus, name: str | PurePosixPath | Path) -> str:
     ('03-01-06-01-02-01-12', '')
     """
     path = Path(name)
-    if path.suffix.lower() not in AUDIO_SUFFIXES or path.name.startswith("._"):
+    if path.suffix.lower() not in AUDIO_SUFFIXES or is_junk(path.as_posix()) or is_beside(entry, path.as_posix()):
         return ""
     if entry.parse is None:
         known = fnmatch.fnmatch(path.name, entry.pattern.rpartition("/")[2])
@@ -55,52 +62,64 @@ def is_clip(entry: Corpus, name: str | PurePosixPath | Path) -> str:
         return ""
 
 
+def is_table(entry: Corpus, name: str) -> str:
+    """Name of a table that labels a corpus, when the name of a file is that of one, else empty."""
+    bare = name.replace("\\", "/").rpartition("/")[2]
+    return bare if bare in entry.tables else ""
+
+
 def find(entry: Corpus, data: Path, have: Set[str] = frozenset(), *, others: Iterable[str] = ()) -> Found | None:
-    """The place in `data` that holds most clips of a corpus that its own folder does not.
+    """The place in `data` that holds most clips, or tables, of a corpus that its own folder does not.
 
     Parameters
     ----------
     entry : Corpus
     data : Path
-        Data root. Archives are looked for in it and in its folder of the corpus, folders in it alone.
+        Data root. Archives are looked for in it and anywhere in its folder of the corpus, folders in it alone.
     have : set of str
-        Clips that the folder of the corpus holds, as :func:`is_clip` tells them.
+        Clips and tables that the folder of the corpus holds, as :func:`is_clip` and :func:`is_table` tell them.
     others : iterable of str
         Folders that belong to corpora.
     """
     others = {entry.name, *others}
-    places = [place for folder in (data, data / entry.name) if folder.is_dir() for place in sorted(folder.iterdir())]
+    places = sorted(data.iterdir()) if data.is_dir() else []
+    places += [place for place in sorted((data / entry.name).rglob("*")) if _is_archive(place)]
     found = []
     for place in places:
-        if place.is_file() and place.name.lower().endswith(ARCHIVES):
+        if _is_archive(place):
             names = members(place)
         elif place.is_dir() and place.parent == data and not place.name.startswith(".") and place.name not in others:
             names = _below(place)
         else:
             continue
-        clips = len(_recognised(entry, names) - have)
-        found += [Found(place, clips, place.is_file())] if clips else []
-    return max(found, key=lambda place: place.clips, default=None)
+        tables = {is_table(entry, name) for name in names} - {""}
+        clips = _recognised(entry, names, sure=bool(tables))
+        new = Found(place, place.is_file(), len(clips - have), len(tables - have))
+        found += [new] if new.clips or new.tables else []
+    return max(found, key=lambda place: (place.clips, place.tables), default=None)
+
+
+def _is_archive(place: Path) -> bool:
+    return place.name.lower().endswith(ARCHIVES) and place.is_file()
 
 
 def damaged(data: Path) -> list[str]:
     """One sentence for each archive in the data root that cannot be read, so that nobody waits for its clips."""
     said = []
     for archive in sorted(data.iterdir()) if data.is_dir() else ():
-        if archive.is_file() and archive.name.lower().endswith(ARCHIVES):
+        if _is_archive(archive):
             try:
-                with _opened(archive):
-                    pass
+                _listed(archive)
             except study.UserError as error:
                 said.append(str(error))
     return said
 
 
-def _recognised(entry: Corpus, names: Iterable[str]) -> set[str]:
-    """Clips of a corpus among names; none when they are too few to tell."""
+def _recognised(entry: Corpus, names: Iterable[str], *, sure: bool) -> set[str]:
+    """Clips of a corpus among names; none when they are too few to tell, unless something else makes `sure`."""
     sounds = [name for name in names if name.lower().endswith(AUDIO_SUFFIXES)]
     clips = {is_clip(entry, name) for name in sounds} - {""}
-    return clips if len(clips) >= FEW or 2 * len(clips) >= len(sounds) else set()
+    return clips if sure or len(clips) >= FEW or 2 * len(clips) >= len(sounds) else set()
 
 
 def _below(folder: Path) -> list[str]:
@@ -118,10 +137,21 @@ def _below(folder: Path) -> list[str]:
 def members(archive: Path) -> list[str]:
     """Names of the files in a zip or tar archive; none when it cannot be read, which :func:`damaged` tells."""
     try:
-        with _opened(archive) as (names, _):
-            return names
+        return _listed(archive)
     except study.UserError:
         return []
+
+
+def _listed(archive: Path) -> list[str]:
+    stat = archive.stat()
+    return _list(archive, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _list(archive: Path, _size: int, _changed: int) -> list[str]:
+    """To list a compressed tar all of it has to be read, and every corpus asks what is in it."""
+    with _opened(archive) as (names, _):
+        return names
 
 
 @contextmanager
@@ -161,7 +191,8 @@ def unpack(archive: Path, target: Path, *, holder: Path, only: Corpus | None = N
     holder : Path
         Folder on the same disk for the time being; removed at the end.
     only : Corpus, optional
-        Take no sound but clips of this corpus; for archives that hold several.
+        Take no sound but clips of this corpus, for archives that hold several; and archives, where its tables tell that
+        they are parts of it.
 
     Returns
     -------
@@ -171,7 +202,8 @@ def unpack(archive: Path, target: Path, *, holder: Path, only: Corpus | None = N
     shutil.rmtree(holder, ignore_errors=True)
     try:
         with _opened(archive) as (names, opened):
-            chosen = [name for name in names if _wanted(name, only)]
+            parts = only is not None and any(is_table(only, name) for name in names)
+            chosen = [name for name in names if _wanted(name, only, archives=parts)]
             transfer.check_space(target, sum(_length(opened, name) for name in chosen), f"unpacking {archive.name}")
             for name in chosen:
                 place = holder / name.replace("\\", "/")
@@ -184,7 +216,7 @@ def unpack(archive: Path, target: Path, *, holder: Path, only: Corpus | None = N
     return len(chosen)
 
 
-def _wanted(name: str, only: Corpus | None) -> bool:
+def _wanted(name: str, only: Corpus | None, *, archives: bool = False) -> bool:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         study.progress(f"not unpacked, since its path leads out of the folder: {name}")
@@ -193,7 +225,7 @@ def _wanted(name: str, only: Corpus | None) -> bool:
         return False
     if path.suffix.lower() in AUDIO_SUFFIXES:
         return only is None or bool(is_clip(only, path))
-    return path.suffix.lower() in TABLES
+    return path.suffix.lower() in TABLES or (archives and path.name.lower().endswith(ARCHIVES))
 
 
 def _length(opened: object, name: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,8 +24,9 @@ ENOUGH = 8  # clips that quartiles need
 def leave_out(table: pd.DataFrame, corpus: Corpus) -> list[Finding]:
     """Silent clips and copies: writes their ``exclude_reason`` into `table`, and says so."""
     silent = table.index[(table["exclude_reason"] == "") & table["silent"].astype(bool)]
-    table.loc[silent, "exclude_reason"] = "silent: its peak is below -60 dBFS"
-    found = [Finding(corpus.name, row.path, row.exclude_reason, LEFT_OUT) for row in table.loc[silent].itertuples()]
+    reason = "silent: its peak is below -60 dBFS"
+    table.loc[silent, "exclude_reason"] = reason
+    found = [Finding(corpus.name, path, reason, LEFT_OUT) for path in table.loc[silent, "path"]]
     return found + _copies(table, corpus)
 
 
@@ -35,6 +37,8 @@ def _copies(table: pd.DataFrame, corpus: Corpus) -> list[Finding]:
     for column, what in (("sound", "same audio as"), ("clip_id", "same name as")):
         used = table[table["exclude_reason"] == ""]
         again = used[used.duplicated(column)]
+        if again.empty:
+            continue
         first = used[used[column].isin(again[column])].drop_duplicates(column).set_index(column, drop=False)
         for row in again.itertuples():
             twin, ours = first.loc[getattr(row, column)], row._asdict()
@@ -100,10 +104,15 @@ def look_at(table: pd.DataFrame, corpus: Corpus, names: set[str]) -> list[Findin
     ]
 
 
+def _pairs(rows: pd.DataFrame, column: str) -> Iterable[tuple[str, Any]]:
+    return zip(rows["path"], rows[column], strict=True)
+
+
 def _foreign(used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
     rows = used[used["foreign"] != ""]
     problems = (
-        (row.path, f"wrong container: holds {row.foreign} under {Path(row.path).suffix}") for row in rows.itertuples()
+        (path, f"wrong container: holds {kind} under {PurePosixPath(path).suffix}")
+        for path, kind in _pairs(rows, "foreign")
     )
     return notes(corpus, problems, "more hold another container", advice="used, since it decodes")
 
@@ -112,11 +121,13 @@ def _faults(used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
     """Clipping and offset, the worst first."""
     clipped = used[used["clipped_share"] > CLIPPED_SHARE].sort_values("clipped_share", ascending=False)
     shares = (
-        (row.path, f"clipped: {row.clipped_share:.2%} of its samples lie in flat tops") for row in clipped.itertuples()
+        (path, f"clipped: {share:.2%} of its samples lie in flat tops")
+        for path, share in _pairs(clipped, "clipped_share")
     )
     offset = used[used["dc_offset"].abs() > DC_OFFSET].sort_values("dc_offset", ascending=False, key=abs)
     means = (
-        (row.path, f"DC offset: its samples average {row.dc_offset:+.3f} of full scale") for row in offset.itertuples()
+        (path, f"DC offset: its samples average {mean:+.3f} of full scale")
+        for path, mean in _pairs(offset, "dc_offset")
     )
     return notes(corpus, shares, "more are clipped") + notes(corpus, means, "more have a DC offset")
 
@@ -129,7 +140,9 @@ def _lengths(used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
     margin = max(FENCE * (high - low), np.log(TOLERANCE))
     rows = used[(logs < low - margin) | (logs > high + margin)]
     usual = f"half of the clips last {np.exp(low):.2f} to {np.exp(high):.2f} s"
-    problems = ((row.path, f"duration outlier: {row.duration_s:.2f} s, where {usual}") for row in rows.itertuples())
+    problems = (
+        (path, f"duration outlier: {length:.2f} s, where {usual}") for path, length in _pairs(rows, "duration_s")
+    )
     return notes(corpus, problems, "more have an unusual duration")
 
 
@@ -142,7 +155,7 @@ def _forms(used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
     many = used[used["channels"] > 1]
     found = notes(
         corpus,
-        ((row.path, f"sampling rate {row.sample_rate} Hz, where {usual} Hz is usual") for row in rates.itertuples()),
+        ((path, f"sampling rate {rate} Hz, where {usual} Hz is usual") for path, rate in _pairs(rates, "sample_rate")),
         "more have another sampling rate",
     )
     if len(many) == len(used):
@@ -152,7 +165,10 @@ def _forms(used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
         ]
     return found + notes(
         corpus,
-        ((row.path, f"{row.channels} channels, where one is usual; they are averaged") for row in many.itertuples()),
+        (
+            (path, f"{channels} channels, where one is usual; they are averaged")
+            for path, channels in _pairs(many, "channels")
+        ),
         "more have several channels",
     )
 
@@ -163,9 +179,9 @@ def _altered(used: pd.DataFrame, corpus: Corpus) -> list[Finding]:
         return []
     published = corpus.hashes()
     wavs = used[used["path"].str.lower().str.endswith(".wav")]
-    rows = [row for row in wavs.itertuples() if published.get(row.clip_id, row.sha256) != row.sha256]
+    altered = wavs[wavs["clip_id"].map(published).fillna(wavs["sha256"]) != wavs["sha256"]]
     problem = "altered: its sha256 is not the published one"
-    return notes(corpus, ((row.path, problem) for row in rows), "more are altered", advice="fetch it again")
+    return notes(corpus, ((path, problem) for path in altered["path"]), "more are altered", advice="fetch it again")
 
 
 # --- what the official list holds -------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ser_utils import study
-from ser_utils.corpora.base import Corpus, Download, LeftOut, age_group
+from ser_utils.corpora.base import Corpus, Download, age_group
 
 EMOTIONS = {"ANG": "angry", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": ""}  # XX: the actor was given no level
@@ -64,8 +64,6 @@ def parse(path: Path) -> dict[str, Any]:
     ------
     ValueError
         When the name has not four fields, or a field holds an unknown code.
-    LeftOut
-        For the mp3 files that raters heard, which a full clone has beside the ``.wav`` files.
 
     Examples
     --------
@@ -73,8 +71,6 @@ def parse(path: Path) -> dict[str, Any]:
     >>> row["speaker"], row["emotion"], row["intensity"], row["age_group"], row["text"]
     ('cremad_1001', 'angry', 'high', '45-59', "It's eleven o'clock.")
     """
-    if path.parent.name == "AudioMP3":
-        raise LeftOut("the mp3 of a clip, not its recording in AudioWAV")
     clip = MISNAMED.get(path.stem, path.stem)
     fields = clip.split("_")
     if len(fields) != 4:
@@ -261,7 +257,16 @@ CORPUS = Corpus(
     expected=expected,
     hashes=hashes,
     defects=_defects(),
-    beside=("**/*.csv", "**/*.md", "**/*.txt", "**/*.R", "**/*.flv", "**/.git*", "**/.git/**/*"),
+    beside=(
+        "**/AudioMP3/*",  # the same clips as raters heard them, in a full clone
+        "**/*.csv",
+        "**/*.md",
+        "**/*.txt",
+        "**/*.R",
+        "**/*.flv",
+        "**/.git*",
+        "**/.git/**/*",
+    ),
     n_speakers=91,
     emotions=tuple(EMOTIONS.values()),
     split="speaker_groups",

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len, rfft
 
 PIVOT_HZ = 500.0  # the slope turns around this frequency
 TREMOR_HZ = 6.0
@@ -43,6 +42,8 @@ def perturb_f0(y: np.ndarray, *, sr: int, jitter_pct: float, tremor_st: float, r
 
 def weigh(y: np.ndarray, *, sr: int, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Multiply the spectrum by `gain`, a function of frequency in Hz; no phase is changed."""
+    from scipy.fft import irfft, next_fast_len, rfft  # slow to load, and only needed to speak
+
     size = next_fast_len(len(y), real=True)
     return irfft(rfft(y, size) * gain(np.fft.rfftfreq(size, 1 / sr)), size)[: len(y)]
 

@@ -102,10 +102,11 @@ CORPUS = Corpus(
     address="http://emodb.bilderbar.info",
     downloads=lambda: (Download(address="http://emodb.bilderbar.info/download/download.zip", to="download.zip"),),
     layout="emodb/wav/03a01Fa.wav",
-    pattern="**/wav/*",
+    pattern="**/[01][0-9][ab]*",  # some copies have no folder wav
     parse=parse,
     n_clips=535,
     expected=expected,
+    beside=("**/lab*/*", "**/silb/*"),  # phonetic labels, under the names of the clips
     n_speakers=10,
     emotions=tuple(EMOTIONS.values()),
     split="loso",

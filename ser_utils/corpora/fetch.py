@@ -12,7 +12,7 @@ from ser_utils import corpora, study, transfer
 from ser_utils.corpora import byhand, download
 from ser_utils.corpora.base import AUDIO_SUFFIXES, Corpus, Download
 from ser_utils.corpora.ledger import Ledger
-from ser_utils.corpora.scan import nearest
+from ser_utils.corpora.scan import files, nearest
 
 HOLDER = ".part"  # folder of the data root for what is under way
 
@@ -22,6 +22,7 @@ class State:
     """What a data root holds of a corpus."""
 
     ids: frozenset[str]  # clips that the corpus knows, as byhand.is_clip tells them
+    tables: frozenset[str]  # of labels, as byhand.is_table tells them
     size: int  # bytes of all files in its folder
     total: int  # official count; 0: nobody knows
 
@@ -40,26 +41,38 @@ class State:
 def state(entry: Corpus, data: Path) -> State:
     """Count the clips of a corpus by the names of its files, without reading one."""
     folder = data / entry.name
-    files = [Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names]
-    size = sum(file.stat().st_size for file in files if file.exists())
-    names = (file.relative_to(folder) for file in folder.glob(entry.pattern) if file.is_file())
-    return State(frozenset({byhand.is_clip(entry, name) for name in names} - {""}), size, entry.n_clips)
+    all_files = [Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names]
+    size = sum(file.stat().st_size for file in all_files if file.exists())
+    ids = {byhand.is_clip(entry, name) for name in files(entry, folder).clips if (folder / name).exists()}
+    tables = {byhand.is_table(entry, file.name) for file in all_files}
+    return State(frozenset(ids - {""}), frozenset(tables - {""}), size, entry.n_clips)
 
 
 def _found(entry: Corpus, data: Path, here: State) -> byhand.Found | None:
-    return None if here.complete else byhand.find(entry, data, here.ids, others=corpora.CORPORA)
+    if here.complete or entry.name not in corpora.CORPORA:  # names tell nothing of a user's own corpus
+        return None
+    return byhand.find(entry, data, here.ids | here.tables, others=corpora.CORPORA)
 
 
 # --- list -------------------------------------------------------------------------------------------------------
 
 
-def table(data: Path) -> list[str]:
-    """Lines of a table: every corpus, what is here of it, its licence, and how to get it."""
+def table(data: Path, *, profile: str = "full") -> list[str]:
+    """Lines of a table: every corpus, those of `profile` too, what is here of it, its licence, and how to get it.
+
+    Damaged archives and tables that cannot be read are named below.
+    """
     head = ("name", "kind", "here", "size", "official", "licence", "get")
-    rows = [head, *(_row(entry, data) for entry in corpora.CORPORA.values())]
+    rows, broken = [head], []
+    for name in dict.fromkeys([*corpora.CORPORA, *corpora.real(profile)]):
+        try:
+            rows.append(_row(corpora.corpus(name, profile), data))
+        except study.UserError as error:
+            rows.append((name, "speech", "not readable, see below", "", "", "", ""))
+            broken.append(str(error))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return lines + byhand.damaged(data)
+    return lines + byhand.damaged(data) + broken
 
 
 def _row(entry: Corpus, data: Path) -> tuple[str, ...]:
@@ -69,10 +82,10 @@ def _row(entry: Corpus, data: Path) -> tuple[str, ...]:
     here = state(entry, data)
     found = _found(entry, data, here)
     how = " and ".join(way for way, open_ in (("data get", _downloads(entry)), ("by hand", entry.steps)) if open_)
-    if here.complete:
+    if here.complete or (here.size and entry.name not in corpora.CORPORA):
         how = ""
     elif found:
-        how = f"data get, from {found.path.name} ({found.clips} clips)"
+        how = f"data get, from {found.path.name} ({found})"
     size = transfer.size(here.size) if here.size else ""
     return entry.name, entry.kind, str(here), size, official, entry.licence, how
 
@@ -146,7 +159,7 @@ def _plan(entry: Corpus, data: Path) -> bool:
     here = state(entry, data)
     found = _found(entry, data, here)
     if found:
-        print(f"{entry.name}: would take {found.clips} clips from {found.path}")
+        print(f"{entry.name}: would take {found} from {found.path}")
         return True
     todo = _todo(entry, data, here)
     known = f", {transfer.size(sum(item.size for item in todo))}" if all(item.size for item in todo) else ""
@@ -193,10 +206,10 @@ def _use_by_hand(entry: Corpus, data: Path, here: State) -> State:
     """Unpack archives, or link a folder, that a person put into the data root; what is here then."""
     while found := _found(entry, data, here):
         before = here
-        print(f"{entry.name}: found {found.clips} clips in {found.path}")
+        print(f"{entry.name}: found {found} in {found.path}")
         _take(entry, data, found)
         here = state(entry, data)
-        if len(here.ids) == len(before.ids):
+        if (here.ids, here.tables) == (before.ids, before.tables):
             print(f"{entry.name}: they are not used; bring them to the layout {entry.layout}")
             break
     return here

@@ -14,7 +14,7 @@ LEFT_OUT = "clip left out"
 NOTE = "note"
 ACTIONS = (STOPS, LEFT_OUT, NOTE)
 NAMED = 20  # files of one kind that notes name one by one
-ALONE = 4  # files with one problem that get a line under a common one
+ALONE = 4  # files with one problem that are listed under a common line
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,6 @@ class Finding:
     problem: str
     action: str  # STOPS | LEFT_OUT | NOTE
     advice: str = ""
-
-    def sentence(self) -> str:
-        return f"{self.path}: {self.problem}" + (f"; {self.advice}" if self.advice else "")
 
 
 def notes(corpus: Corpus, problems: Iterable[tuple[str, str]], rest: str, *, advice: str = "") -> list[Finding]:
@@ -77,16 +74,37 @@ def _chapter(name: str, rows: pd.DataFrame, found: list[Finding]) -> str:
 
 def _section(name: str, action: str, found: list[Finding]) -> list[str]:
     """Lines of one action; files with the same problem stand under it."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for item in found:
-        groups.setdefault((item.problem, item.advice), []).append(item.path)
     lines = []
-    for (problem, advice), paths in groups.items():
-        said = problem + (f"; {advice}" if advice else "")
+    for said, paths in _alike(found).items():
         if paths == [name]:
             lines.append(f"  {action}: {said}")
         elif len(paths) < ALONE:
             lines += [f"  {action}: {path}: {said}" for path in paths]
+        elif action == STOPS and len(paths) > NAMED:
+            lines += [f"  {action}: {len(paths)} files: {said}", *(f"    {line}" for line in _first(paths))]
         else:
             lines += [f"  {action}: {said}", *(f"    {path}" for path in paths)]
     return lines
+
+
+def stopping(found: list[Finding]) -> list[str]:
+    """One line per file that stops a run; of more than :data:`NAMED` with one problem the first, and how many."""
+    lines = []
+    for said, paths in _alike([item for item in found if item.action == STOPS]).items():
+        if len(paths) > NAMED:
+            lines += [f"{len(paths)} files: {said}", *(f"  {line}" for line in _first(paths))]
+        else:
+            lines += [f"{path}: {said}" for path in paths]
+    return lines
+
+
+def _alike(found: list[Finding]) -> dict[str, list[str]]:
+    """Paths by what is said of them."""
+    groups: dict[str, list[str]] = {}
+    for item in found:
+        groups.setdefault(item.problem + (f"; {item.advice}" if item.advice else ""), []).append(item.path)
+    return groups
+
+
+def _first(paths: list[str]) -> list[str]:
+    return [*paths[:NAMED], f"… and {len(paths) - NAMED} more"]

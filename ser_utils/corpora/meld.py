@@ -228,7 +228,7 @@ def _same_time(rows: pd.DataFrame) -> pd.Series:
 def downloads() -> tuple[Download, ...]:
     """The three tables; sound is one archive of 11 GB that a person fetches (see ``CORPUS.steps``)."""
     base = "https://raw.githubusercontent.com/declare-lab/MELD/master/data/MELD"
-    return tuple(Download(address=f"{base}/{part}_sent_emo.csv", to=f"{part}_sent_emo.csv") for part in PARTS)
+    return tuple(Download(address=f"{base}/{name}", to=name) for name in CORPUS.tables)
 
 
 CORPUS = Corpus(
@@ -247,12 +247,13 @@ CORPUS = Corpus(
     downloads=downloads,
     steps=(
         "The tables are enough to work on text. For sound, download MELD.Raw.tar.gz (about 11 GB) from "
-        "https://huggingface.co/datasets/declare-lab/MELD, unpack it into the corpus folder, then unpack the archives "
-        "train.tar.gz, dev.tar.gz and test.tar.gz inside it. The films may be replaced by sound of the same names."
+        "https://huggingface.co/datasets/declare-lab/MELD; it is unpacked with the archives train.tar.gz, dev.tar.gz "
+        "and test.tar.gz inside it. The films may be replaced by sound of the same names."
     ),
     layout="meld/train_sent_emo.csv and meld/train_splits/dia0_utt0.mp4 (or .wav, .flac, .mp3)",
     pattern="**/*dia*_utt*",
     table=table,
+    tables=tuple(f"{part}_sent_emo.csv" for part in PARTS),
     n_clips=13_708,
     defects=DEFECTS,
     beside=("**/*.csv", "**/*.txt", "**/*.md", "**/*.gz"),

@@ -21,9 +21,12 @@ STEP = 1 / 65536  # half a step of 16-bit sound: what counts as equal
 SUFFIXES = {  # what a file holds → how its name may end
     "WAV": (".wav",),
     "FLAC": (".flac",),
-    "Ogg": (".ogg",),
+    "AIFF": (".aiff", ".aif"),
+    "Ogg": (".ogg", ".opus"),
     "MP3": (".mp3",),
-    "MP4": (".m4a", ".mp4"),
+    "AAC": (".aac",),
+    "MP4": (".m4a", ".m4b", ".mp4", ".mov"),
+    "WebM or Matroska": (".webm", ".mka", ".mkv"),
 }
 FACTS = {  # what is known of each file
     "duration_s": "float64",

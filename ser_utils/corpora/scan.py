@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import posixpath
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,69 +129,110 @@ def nearest(word: str, known: Iterable[str]) -> str:
 # --- labels from names ------------------------------------------------------------------------------------------
 
 
-def files(corpus: Corpus, root: Path) -> tuple[list[Path], list[Path]]:
-    """Files of `corpus` below ``root/<name>`` by their suffix: audio, links to nothing included, and others; sorted.
+@dataclass(frozen=True)
+class Files:
+    """Files below a corpus folder, as sorted paths below it; what belongs to the corpus and holds no clip is absent."""
 
-    Raises
-    ------
-    study.UserError
-        When the folder holds no audio where the layout expects it.
+    clips: list[str]  # audio where the layout has it, links to nothing included
+    elsewhere: list[str]  # audio in other places
+    others: list[str]  # what is no audio, where the layout has clips
+
+
+def files(corpus: Corpus, folder: Path) -> Files:
+    """What lies below the folder of `corpus`, told by name and suffix."""
+    clip = _glob(corpus.pattern)
+    found = Files([], [], [])
+    for path in sorted(_below(folder), key=lambda path: path.split("/")):
+        if is_junk(path) or is_beside(corpus, path):
+            continue
+        here = clip.fullmatch(path) is not None
+        if os.path.splitext(path)[1].lower() in AUDIO_SUFFIXES:
+            (found.clips if here else found.elsewhere).append(path)
+        elif here:
+            found.others.append(path)
+    return found
+
+
+def is_beside(corpus: Corpus, path: str) -> bool:
+    """Whether a path below a corpus folder is of a file that belongs to the corpus and is not read."""
+    return any(_glob(pattern).fullmatch(path) for pattern in corpus.beside)
+
+
+def _below(folder: Path) -> Iterator[str]:
+    """Paths of all files below a folder; links to folders are followed, and no folder is entered twice."""
+    seen = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        place = os.path.realpath(parent)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        folders.sort(key=lambda name, parent=parent: (os.path.islink(os.path.join(parent, name)), name))
+        start = "" if parent == os.fspath(folder) else f"{os.path.relpath(parent, folder)}/".replace(os.sep, "/")
+        yield from (start + name for name in names)
+
+
+@functools.cache
+def _glob(pattern: str) -> re.Pattern[str]:
+    """A glob such as ``**/wav/*`` as a regular expression over paths with forward slashes.
+
+    Examples
+    --------
+    >>> [bool(_glob("**/wav/[01]*").fullmatch(path)) for path in ("wav/03.wav", "a/b/wav/03.wav", "wav/a/03.wav", "03")]
+    [True, True, False, False]
     """
-    folder = root / corpus.name
-    sounds, others = _apart(folder.glob(corpus.pattern))
-    if sounds:
-        beside = {file for pattern in corpus.beside for file in folder.glob(pattern)}
-        return sounds, [file for file in others if file not in beside]
-    if not any(folder.iterdir()):
+    words = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*|\?|\[[^]]+\])", pattern)
+    return re.compile("".join(words.get(part, part if part[:1] == "[" else re.escape(part)) for part in parts))
+
+
+def _check_layout(corpus: Corpus, folder: Path, found: Files) -> None:
+    if found.clips:
+        return
+    seen = next(folder.rglob("*"), None)
+    if seen is None:
         raise study.UserError(
             f"{folder}: the corpus folder is empty; put {corpus.title} there ({corpus.layout}, "
             f"from {corpus.address}) or remove the folder"
         )
-    seen = next(folder.rglob("*")).relative_to(root).as_posix()
     raise study.UserError(
         f"{folder}: wrong folder layout, no audio where {corpus.title} has it: expected {corpus.layout}, "
-        f"found for example {seen}; move the files to that layout"
+        f"found for example {seen.relative_to(folder.parent).as_posix()}; move the files to that layout"
     )
 
 
-def _apart(found: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Audio and other files, sorted; no folders."""
-    found = sorted((file for file in found if not file.is_dir() and not is_junk(file)), key=lambda file: file.parts)
-    sounds = [file for file in found if file.suffix.lower() in AUDIO_SUFFIXES]
-    return sounds, [file for file in found if file.suffix.lower() not in AUDIO_SUFFIXES]
-
-
 def _by_names(corpus: Corpus, root: Path, exclude: dict[str, str]) -> Listing:
-    sounds, others = files(corpus, root)
-    paths = [path.relative_to(root).as_posix() for path in sounds]
+    folder = root / corpus.name
+    below = files(corpus, folder)
+    _check_layout(corpus, folder, below)
+    paths = _paths(corpus, below.clips)
     _check_excluded(exclude, paths, corpus)
     rows, found = [], []
     for path in paths:
         row = _excluded(corpus, path, exclude[path]) if path in exclude else _labels(corpus, path)
         (found if isinstance(row, Finding) else rows).append(row)
     unread = f"not read: its suffix is none of {', '.join(AUDIO_SUFFIXES)}"
-    found += notes(corpus, ((file.relative_to(root).as_posix(), unread) for file in others), "more such files")
-    found += _elsewhere(corpus, root, set(paths), f"not read: lies outside the layout {corpus.layout}")
-    return Listing(rows, found, {path.stem for path in sounds}, set(paths))
+    found += notes(corpus, ((path, unread) for path in _paths(corpus, below.others)), "more such files")
+    outside = f"not read: lies outside the layout {corpus.layout}"
+    found += notes(corpus, ((path, outside) for path in _paths(corpus, below.elsewhere)), "more such files")
+    return Listing(rows, found, {_stem(path) for path in paths}, set(paths))
+
+
+def _paths(corpus: Corpus, below: list[str]) -> list[str]:
+    return [f"{corpus.name}/{path}" for path in below]
+
+
+def _stem(path: str) -> str:
+    return posixpath.splitext(posixpath.basename(path))[0]
 
 
 def _labels(corpus: Corpus, path: str) -> dict[str, Any] | Finding:
     try:
-        return _common(corpus, path) | corpus.parse(Path(path).relative_to(corpus.name))
+        return _common(corpus, path) | corpus.parse(Path(path.partition("/")[2]))
     except LeftOut as reason:
         return Finding(corpus.name, path, str(reason), LEFT_OUT)
     except ValueError as error:
         return Finding(corpus.name, path, str(error), STOPS, _advice(corpus))
-
-
-def _elsewhere(corpus: Corpus, root: Path, known: set[str], problem: str) -> list[Finding]:
-    """Audio in the folder of a corpus that is none of its clips."""
-    paths = []
-    for parent, _, names in os.walk(root / corpus.name):
-        place = Path(parent).relative_to(root).as_posix()
-        paths += [f"{place}/{name}" for name in names if os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES]
-    strange = sorted(path for path in set(paths) - known if not is_junk(Path(path)))
-    return notes(corpus, ((path, problem) for path in strange), "more such files")
 
 
 # --- labels from a table ----------------------------------------------------------------------------------------
@@ -212,9 +255,11 @@ def _by_table(corpus: Corpus, root: Path, exclude: dict[str, str]) -> Listing:
             row["exclude_reason"] = MISSING
         rows.append(row)
     found += _without_sound(corpus, rows, anything=bool(there))
-    known = {row["path"] for row in listed}
-    found += _elsewhere(corpus, root, known, "not read: no row of the table names this file")
-    return Listing(rows, found, {Path(path).stem for path in there}, there)
+    below = files(corpus, root / corpus.name)
+    strange = sorted({*_paths(corpus, below.clips + below.elsewhere)} - {row["path"] for row in listed})
+    unnamed = "not read: no row of the table names this file"
+    found += notes(corpus, ((path, unnamed) for path in strange), "more such files")
+    return Listing(rows, found, {_stem(path) for path in there}, there)
 
 
 def _without_sound(corpus: Corpus, rows: list[dict[str, Any]], *, anything: bool) -> list[Finding]:
