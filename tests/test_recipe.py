@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import keras
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -52,7 +53,10 @@ def scripted(monkeypatch):
 
     class Counter:
         def __init__(self):
-            self.epoch = 0
+            self.epoch, self.optimizer = 0, SimpleNamespace(learning_rate=0.0)
+
+        def reset_metrics(self):
+            """No metric is kept."""
 
         def train_on_batch(self, x, y, sample_weight):
             self.epoch += 1
@@ -76,6 +80,9 @@ class Data:
 
     targets = np.eye(2)
 
+    def __len__(self):
+        return 1
+
     def __iter__(self):
         return iter([(None, None, None)])
 
@@ -93,10 +100,22 @@ def test_training_without_patience_left_ends_with_its_epochs(scripted):
 
 
 def test_the_rate_warms_up_and_falls_to_zero():
-    net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
-    training.compile_(net, training.Recipe(epochs=5, learning_rate=0.01), steps_per_epoch=10)
-    rate = [float(net.optimizer._learning_rate(step)) for step in (0, 10, 30, 50)]
+    recipe = training.Recipe(epochs=5, learning_rate=0.01)
+    rate = [training.learning_rate(step, recipe, steps_per_epoch=10) for step in range(51)]
     assert rate[0] == pytest.approx(0.0001)
-    assert rate[1] == pytest.approx(0.01)
-    assert rate[1] > rate[2] > rate[3]
-    assert rate[3] == pytest.approx(0, abs=1e-6)
+    assert rate[10] == pytest.approx(0.01)
+    assert np.all(np.diff(rate[:11]) > 0)
+    assert np.all(np.diff(rate[10:]) < 0)
+    assert rate[50] == pytest.approx(0, abs=1e-6)
+
+
+def test_every_step_is_taken_at_its_rate():
+    study.seed_everything(0)
+    recipe = training.Recipe(epochs=2, batch_size=2, learning_rate=0.01)
+    net = training.fresh_net("small_cnn", {"filters": 4}, 3, 2, recipe)
+    seen, step = [], net.train_on_batch
+    net.train_on_batch = lambda *a, **k: seen.append(float(net.optimizer.learning_rate)) or step(*a, **k)
+    x, targets = np.zeros((4, 32, 3), np.float32), np.eye(2, dtype=np.float32)[[0, 1, 0, 1]]
+    data = training.Batches(x, np.full(4, 32), targets, recipe)
+    training.fit(net, data, data, recipe, label="toy")
+    assert seen == pytest.approx([training.learning_rate(i, recipe, steps_per_epoch=2) for i in range(4)])

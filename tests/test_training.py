@@ -106,7 +106,7 @@ def test_a_stored_net_predicts_what_was_stored(learnt):
 
 
 def test_a_leak_stops_the_run_before_the_first_step(tmp_path, monkeypatch):
-    monkeypatch.setattr(training.folds, "compile_", lambda *a, **k: pytest.fail("training started"))
+    monkeypatch.setattr(training.folds, "fresh_net", lambda *a, **k: pytest.fail("training started"))
     fold = folds()[0]
     bad = dataclasses.replace(fold, train=np.append(fold.train, fold.test[0]))
     with pytest.raises(splits.LeakError):
@@ -220,3 +220,17 @@ def test_copies_change_what_is_learnt(tmp_path):
     ]
     answers = [training.cross_validate(e, folds()[:1], seeds=[0], cache=tmp_path, jobs=1)[0].predictions for e in made]
     assert not np.allclose(*(table["p_angry"] for table in answers))
+
+
+def test_a_net_that_is_used_again_starts_like_a_new_one():
+    toy, fold = experiment(recipe=dataclasses.replace(RECIPE, epochs=2)), folds()[0]
+    training.fitting._compiled.cache_clear()
+    first = training.fit_fold(fold, 0, toy)
+    weights = [w.copy() for w in first.model.get_weights()]
+    other = training.fit_fold(folds()[1], 1, toy)
+    assert other.model is first.model
+    again = training.fit_fold(fold, 0, toy)
+    pd.testing.assert_frame_equal(first.predictions, again.predictions, check_exact=True)
+    pd.testing.assert_frame_equal(first.history, again.history, check_exact=True)
+    assert all(np.array_equal(a, b) for a, b in zip(weights, again.model.get_weights(), strict=True))
+    assert not np.allclose(first.predictions["p_angry"], other.predictions["p_angry"])

@@ -2,28 +2,76 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import math
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 from sklearn.metrics import recall_score
 
-from ser_utils import study
+from ser_utils import models, study
 from ser_utils.training.batches import Batches, Recipe
 
 
-def compile_(net: keras.Model, recipe: Recipe, *, steps_per_epoch: int) -> None:
-    """AdamW with one epoch of warm-up and cosine decay; XLA is off, being slower on CPUs for these nets."""
-    total = recipe.epochs * steps_per_epoch
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=recipe.learning_rate / 100,
-        warmup_target=recipe.learning_rate,
-        warmup_steps=steps_per_epoch,
-        decay_steps=max(1, total - steps_per_epoch),
-    )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, global_clipnorm=1.0)
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
+def fresh_net(model: str, arguments: Mapping[str, Any], n_columns: int, n_classes: int, recipe: Recipe) -> keras.Model:
+    """A compiled net with new weights; call :func:`study.seed_everything` first.
+
+    A process makes each kind of net once and gives it new weights, a new optimizer state and new random states
+    afterwards: its graph takes longer to make than a small net to train. The net is therefore the next call's, too.
+
+    Parameters
+    ----------
+    model : str
+        A key of :data:`models.BUILDERS`.
+    arguments : mapping
+        Its options.
+    n_columns, n_classes : int
+        Feature columns in, classes out.
+    recipe : Recipe
+    """
+    new = models.BUILDERS[model](n_columns, n_classes, **arguments)  # first, so that all draws follow from the seed
+    options = json.dumps(dict(arguments), sort_keys=True)
+    net = _compiled(model, options, n_columns, n_classes, recipe.weight_decay, recipe.label_smoothing)
+    for old_layer, new_layer in zip(net.layers, new.layers, strict=True):
+        for old, start in zip(old_layer.variables, new_layer.variables, strict=True):
+            old.assign(start)
+    for variable in net.optimizer.variables:
+        variable.assign(keras.ops.zeros_like(variable))
+    return net
+
+
+@functools.lru_cache(maxsize=2)
+def _compiled(
+    model: str, options: str, n_columns: int, n_classes: int, weight_decay: float, label_smoothing: float
+) -> keras.Model:
+    """XLA is off, being slower on CPUs for these nets."""
+    net = models.BUILDERS[model](n_columns, n_classes, **json.loads(options))
+    optimizer = keras.optimizers.AdamW(0.0, weight_decay=weight_decay, global_clipnorm=1.0)
+    optimizer.build(net.trainable_variables)
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing)
     net.compile(optimizer=optimizer, loss=loss, jit_compile=False)
+    return net
+
+
+def learning_rate(step: int, recipe: Recipe, *, steps_per_epoch: int) -> float:
+    """Rate of one step: from a hundredth up to the peak over the first epoch, then down to zero along a cosine
+    (Loshchilov & Hutter 2017, arXiv:1608.03983).
+
+    Examples
+    --------
+    >>> recipe = Recipe(epochs=5, learning_rate=0.01)
+    >>> [round(learning_rate(step, recipe, steps_per_epoch=10), 4) for step in (0, 10, 30, 50)]
+    [0.0001, 0.01, 0.005, 0.0]
+    """
+    peak = recipe.learning_rate
+    if step < steps_per_epoch:
+        return peak / 100 + (peak - peak / 100) * step / steps_per_epoch
+    done = (step - steps_per_epoch) / max(1, (recipe.epochs - 1) * steps_per_epoch)
+    return peak * (1 + math.cos(math.pi * min(1.0, done))) / 2
 
 
 class BestByUAR:
@@ -62,9 +110,15 @@ class BestByUAR:
 def fit(net: keras.Model, train: Batches, validation: Batches, recipe: Recipe, *, label: str) -> BestByUAR:
     """Train `net` and leave it with the weights of the epoch with the best validation UAR."""
     best = BestByUAR(net, validation, recipe, label=label)
+    step, steps_per_epoch = 0, len(train)
     for epoch in range(1, recipe.epochs + 1):
-        losses = [float(net.train_on_batch(x, y, sample_weight=weight)) for x, y, weight in train]
-        if not best.update(epoch, float(np.mean(losses))):
+        net.reset_metrics()  # the loss that Keras returns is the mean since then
+        loss = math.nan
+        for x, y, weight in train:
+            net.optimizer.learning_rate = learning_rate(step, recipe, steps_per_epoch=steps_per_epoch)
+            loss = float(net.train_on_batch(x, y, sample_weight=weight))
+            step += 1
+        if not best.update(epoch, loss):
             break
     net.set_weights(best.weights)
     return best

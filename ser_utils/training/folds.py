@@ -15,11 +15,11 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ser_utils import models, splits, study
+from ser_utils import splits, study
 from ser_utils.features import Frames
 from ser_utils.splits import Fold
 from ser_utils.training.batches import Batches, Copies, Normaliser, Recipe
-from ser_utils.training.fitting import compile_, fit, predict
+from ser_utils.training.fitting import fit, fresh_net, predict
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def fit_normaliser(fold: Fold, experiment: Experiment) -> Normaliser:
 
 
 def fit_fold(fold: Fold, seed: int, experiment: Experiment) -> FoldResult:
-    """Train on one fold and predict its test clips.
+    """Train on one fold and predict its test clips; the net of the result is trained anew by the next call.
 
     Raises
     ------
@@ -79,7 +79,6 @@ def fit_fold(fold: Fold, seed: int, experiment: Experiment) -> FoldResult:
         Before the first step, when something of the test clips is known in training.
     """
     start = time.monotonic()
-    keras.backend.clear_session()
     study.seed_everything(seed * 1000 + fold.index)
     normaliser = fit_normaliser(fold, experiment)
     rng = np.random.default_rng([seed, fold.index])
@@ -87,10 +86,8 @@ def fit_fold(fold: Fold, seed: int, experiment: Experiment) -> FoldResult:
         _batches(experiment, normaliser, ids, rng if ids is fold.train else None)
         for ids in (fold.train, fold.validation, fold.test)
     )
-    net = models.BUILDERS[experiment.model](
-        experiment.frames.x.shape[2], len(experiment.labels), **experiment.model_arguments
-    )
-    compile_(net, experiment.recipe, steps_per_epoch=len(train))
+    shape = experiment.frames.x.shape[2], len(experiment.labels)
+    net = fresh_net(experiment.model, experiment.model_arguments, *shape, experiment.recipe)
     label = f"{experiment.name} fold {fold.index + 1}/{experiment.n_folds} seed {seed}"
     best = fit(net, train, validation, experiment.recipe, label=label)
     facts = {
