@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ import pytest
 import soundfile as sf
 
 from ser_utils import corpora, study
-from ser_utils.corpora import emodb, ravdess
-from ser_utils.corpora.base import SPEECH_COLUMNS
+from ser_utils.corpora import emodb, own, ravdess
+from ser_utils.corpora.base import AUDIO_SUFFIXES, SPEECH_COLUMNS
+from ser_utils.corpora.probe import probe
+from ser_utils.corpora.scan import scan
 
 GOOD = "ravdess/Actor_01/03-01-03-01-01-01-01.wav"
 
@@ -390,3 +393,60 @@ def test_an_error_while_building_anew_is_told(data, monkeypatch, error):
     _rename(data)
     with pytest.raises(type(error), match=str(error)):
         corpora.manifest("any")
+
+
+# --- suffixes ---------------------------------------------------------------------------------------------------------
+
+RATE_HZ = 48_000  # Opus has no other
+LENGTH_S = 0.5
+SNDFILE = {".ogg": {"format": "OGG"}, ".opus": {"format": "OGG", "subtype": "OPUS"}, ".aif": {"format": "AIFF"}}
+FILMS = {  # suffix → codec and container
+    ".aac": ("aac", "adts"),
+    ".m4a": ("aac", None),
+    ".m4b": ("aac", "mp4"),
+    ".mka": ("libopus", "matroska"),
+    ".mkv": ("aac", "matroska"),
+    ".mov": ("aac", None),
+    ".mp4": ("aac", None),
+    ".webm": ("libopus", None),
+}
+
+
+def encode(file, hz):
+    """A tone under the suffix of `file`."""
+    y = (0.5 * np.sin(2 * np.pi * hz * np.arange(round(RATE_HZ * LENGTH_S)) / RATE_HZ)).astype(np.float32)
+    if file.suffix not in FILMS:
+        sf.write(file, y, RATE_HZ, **SNDFILE.get(file.suffix, {}))
+        return
+    av = pytest.importorskip("av")
+    codec, form = FILMS[file.suffix]
+    with av.open(os.fspath(file), "w", format=form) as film:
+        track = film.add_stream(codec, rate=RATE_HZ, layout="mono")
+        frame = av.AudioFrame.from_ndarray(y[None], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, 0, Fraction(1, RATE_HZ)
+        film.mux(track.encode(frame))
+        film.mux(track.encode())
+
+
+@pytest.mark.parametrize("suffix", AUDIO_SUFFIXES)
+def test_a_suffix_that_counts_as_sound_is_read_and_is_no_wrong_name(tmp_path, suffix):
+    encode(tmp_path / f"a{suffix}", 440)
+    facts = probe(tmp_path / f"a{suffix}")
+    assert (facts["sample_rate"], facts["channels"], facts["foreign"]) == (RATE_HZ, 1, "")
+    assert facts["duration_s"] == pytest.approx(LENGTH_S, abs=0.06)
+    assert facts["level_dbfs"] == pytest.approx(-9, abs=1)
+
+
+def test_a_table_may_name_them_with_and_without_suffix(tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_OUT", str(tmp_path / "out"))
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    lines = ["path,emotion"]
+    for number, suffix in enumerate(AUDIO_SUFFIXES):
+        encode(folder / f"clip{number}{suffix}", 300 + 20 * number)
+        lines.append(f"clip{number}{suffix if number % 2 else ''},sad")
+    (folder / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
+    found = scan(own.entry("mine", {}, tmp_path), tmp_path)
+    assert (found.table["exclude_reason"] == "").all()
+    assert len(found.table) == len(AUDIO_SUFFIXES)
+    assert study.sha256(folder / "clip0.wav") in set(found.table["sha256"])

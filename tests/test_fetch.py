@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from ser_utils import corpora, study, transfer
-from ser_utils.corpora import byhand, download, fetch, ravdess, tess
+from ser_utils.corpora import byhand, download, emodb, fetch, ravdess, tess
 from ser_utils.corpora.base import Download
 
 REAL = study.data_folder()  # as the caller set it
@@ -457,6 +457,54 @@ def test_an_unpacked_folder_is_linked(data, monkeypatch, capsys):
     assert any(re.match(r"ravdess +speech +complete", line) for line in fetch.table(data))
 
 
+def test_an_archive_with_all_files_at_its_top_is_used(data, monkeypatch):
+    names = sorted(emodb.expected())[:30]
+    offered(monkeypatch, name="emodb", n_clips=30)
+    (data / "download.zip").write_bytes(zipped(*(f"{name}.wav" for name in names), "erkennung.txt", "holiday.wav"))
+    assert fetch.get(["emodb"], data) == 0
+    assert left(data / "emodb") == sorted([*(f"{name}.wav" for name in names), "erkennung.txt"])
+
+
+def tarred(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_meld_is_known_by_its_tables_and_unpacked_with_the_archives_inside(data, monkeypatch, capsys):
+    films = {f"train_splits/dia{n}_utt0.mp4": b"film" for n in range(3)}
+    inside = tarred(**films, **{"train/train_sent_emo.csv": b"Sr No.,Utterance"})
+    tables = {f"MELD.Raw/{part}_sent_emo.csv": b"Sr No.,Utterance" for part in ("dev", "test")}
+    (data / "MELD.Raw.tar.gz").write_bytes(tarred(**tables, **{"MELD.Raw/train.tar.gz": inside}))
+    offered(monkeypatch, name="meld", n_clips=3)
+    row = next(line for line in fetch.table(data) if line.startswith("meld"))
+    assert "data get, from MELD.Raw.tar.gz (2 tables)" in row
+    assert not any("MELD" in line for line in fetch.table(data) if not line.startswith("meld"))
+    assert fetch.get(["meld"], data) == 0
+    said = capsys.readouterr().out
+    assert "found 2 tables in" in said
+    assert "found 3 clips and 1 tables in" in said
+    assert set(films) <= {name.removeprefix("meld/") for name in left(data)}
+    assert fetch.state(corpora.CORPORA["meld"], data).tables == set(corpora.CORPORA["meld"].tables)
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_meld_is_known_by_the_names_of_its_films(data, monkeypatch, kind):
+    films = [f"dev_splits_complete/dia{n}_utt1.mp4" for n in range(5)]
+    offered(monkeypatch, name="meld", n_clips=5)
+    if kind == "zip":
+        (data / "films.zip").write_bytes(zipped(*films, "dev_splits_complete/._dia0_utt1.mp4"))
+    for name in films if kind == "folder" else ():
+        (data / "films" / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / "films" / name).write_bytes(b"x")
+    assert any(line.startswith("meld") and "(5 clips)" in line for line in fetch.table(data))
+    assert fetch.get(["meld"], data) == 0
+
+
 def test_a_damaged_archive_is_named(data):
     (data / "archive.zip").write_bytes(zipped(*CLIPS)[:-40])
     assert any("archive.zip: not readable as a zip or tar archive" in line for line in fetch.table(data))
@@ -498,6 +546,23 @@ def test_the_table_names_every_corpus(data):
     assert [line.split()[0] for line in lines[1:]] == list(corpora.CORPORA)
     savee = next(line for line in lines if line.startswith("savee"))
     assert re.search(r"absent +480 clips .*by hand$", savee)
+
+
+def test_the_table_names_the_users_own_corpora_of_a_profile(data, monkeypatch):
+    tables = {"mine": {}, "other": {}, "absent": {}}
+    monkeypatch.setattr(study, "load_profile", lambda name: study.PROFILE_DEFAULTS | {"tables": tables})
+    monkeypatch.setenv("SER_DATA", str(data))
+    for name, emotion in {"mine": "sad", "other": "hungry"}.items():
+        (data / name).mkdir()
+        (data / name / "labels.csv").write_text(f"path,emotion\na.mp3,{emotion}\n", encoding="utf-8")
+        (data / name / "a.mp3").write_bytes(b"x")
+    (data / "archive.zip").write_bytes(zipped("b.mp3"))  # any sound could be the user's, so names tell nothing
+    lines = fetch.table(data, profile="any")
+    told = {line.split()[0]: line for line in lines[len(corpora.CORPORA) + 1 :]}
+    assert re.search(r"speech +1 clips .*not stated$", told["mine"])
+    assert re.search(r"speech +absent .*not stated", told["absent"])
+    assert "not readable, see below" in told["other"]
+    assert "unknown emotions: 'hungry'" in lines[-1]
 
 
 @pytest.mark.real

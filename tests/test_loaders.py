@@ -12,7 +12,7 @@ import pytest
 import soundfile as sf
 
 from ser_utils import study
-from ser_utils.corpora import CORPORA, cremad, emodb, esc50, meld, ravdess, savee, tess
+from ser_utils.corpora import CORPORA, cremad, emodb, esc50, fetch, meld, ravdess, savee, tess
 from ser_utils.corpora.base import EMOTIONS, LABELS, MISSING, LeftOut
 from ser_utils.corpora.scan import scan
 
@@ -126,6 +126,25 @@ def test_emodb_version_is_the_take_and_age_the_published_one():
     assert [row["gender"] for row in rows.values()] == ["male", "female", "female"]
 
 
+@pytest.mark.parametrize("folder", ["wav", ".", "EmoDB/wav", "download"])
+def test_emodb_is_read_with_and_without_its_folder(tmp_path, folder):
+    put(tmp_path / "emodb", f"{folder}/03a01Fa.wav", f"{folder}/16b10Wb.wav", f"{folder}/holiday.wav")
+    for name in ("erkennung.txt", "lablaut/03a01Fa.lablaut", "labsilb/03a01Fa.labsilb", "silb/03a01Fa.silb"):
+        file = tmp_path / "emodb" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("no sound", encoding="utf-8")
+    found = scan(emodb.CORPUS, tmp_path)
+    assert found.table["clip_id"].tolist() == ["03a01Fa", "16b10Wb"]
+    told = [finding.path for finding in found.findings if "not read" in finding.problem]
+    assert told == [f"emodb/{folder}/holiday.wav".replace("/./", "/")]
+
+
+def test_emodb_clip_whose_name_holds_an_unknown_code_stops_a_run(tmp_path):
+    put(tmp_path / "emodb", "03a01Fa.wav", "03a01Xa.wav")
+    told = [(finding.path, finding.action) for finding in scan(emodb.CORPUS, tmp_path).findings]
+    assert ("emodb/03a01Xa.wav", "stops the run") in told
+
+
 @pytest.mark.parametrize("clip", ["03a01F1", "03a01FA", "03a01Xa", "99a01Fa", "03a03Fa", "03a01F"])
 def test_emodb_name_with_an_unknown_part_is_refused(clip):
     with pytest.raises(ValueError, match="not"):
@@ -143,6 +162,16 @@ def test_cremad_is_read_from_official_flat_and_kaggle_folders(tmp_path, folder):
     found = scan(cremad.CORPUS, tmp_path)
     assert sorted(found.table["clip_id"]) == clips
     assert not any("not read" in finding.problem for finding in found.findings)
+
+
+def test_cremad_sound_that_raters_heard_is_no_second_clip(tmp_path):
+    """A full clone holds every clip twice, as mp3 too: not one line is said of 7442 of them."""
+    put(tmp_path / "cremad", "AudioWAV/1001_DFA_ANG_XX.wav")
+    put(tmp_path / "cremad", *(f"AudioMP3/1001_{code}_ANG_XX.mp3" for code in cremad.SENTENCES if code != "IEO"))
+    found = scan(cremad.CORPUS, tmp_path)
+    assert found.table["path"].tolist() == ["cremad/AudioWAV/1001_DFA_ANG_XX.wav"]
+    assert not any("MP3" in finding.path for finding in found.findings)
+    assert fetch.state(cremad.CORPUS, tmp_path).ids == {"1001_DFA_ANG_XX"}
 
 
 def test_cremad_levels_ages_and_sex():

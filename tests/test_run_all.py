@@ -85,8 +85,23 @@ def test_data_words_reach_the_study(tmp_path):
     assert by_hand.returncode == 1
     assert "has to be fetched by hand" in by_hand.stdout
     assert "'raves' is unknown" in one_line(call("get", "raves"))
+    assert "corpus 'ravdes' is unknown (did you mean ravdess?)" in one_line(call("check", "ravdes"))
+    assert "profile 'mine' is unknown" in one_line(call("list", "--profile", "mine"))
+    assert "'mine' is not understood" in one_line(call("get", "savee", "--profile", "mine"))
     assert call("get", "ravdess", "--dry-run").returncode == 0
     assert not (tmp_path / "raw" / "ravdess").exists()
+
+
+def test_data_knows_the_tables_of_a_profile(project):
+    """The small project has no corpora of its own kind: the command hands on the profile, and nothing else."""
+    (project.root / "ser_utils/corpora/__init__.py").write_text(
+        "CORPORA = {}\nreal = lambda profile: [profile]\npresent = lambda names, profile: names\n"
+        "check_report = lambda names, profile: (f'{names} of {profile}', True)\n"
+    )
+    assert project.run("data", "check", "--profile", "mine").stdout == "None of mine\n"
+    assert project.run("data", "check", "a", "b").stdout == "['a', 'b'] of full\n"
+    done = run_all(project, "data", "check", "--profile", "mine")
+    assert done.stdout == "None of mine\n", done.stderr
 
 
 def test_the_command_line_answers_at_once():

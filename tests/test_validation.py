@@ -13,7 +13,7 @@ import pytest
 import soundfile as sf
 
 from ser_utils import corpora, study
-from ser_utils.corpora import facts, ravdess
+from ser_utils.corpora import cremad, facts, ravdess
 from ser_utils.corpora.base import MISSING, Corpus
 from ser_utils.corpora.finding import LEFT_OUT, NOTE, STOPS
 from ser_utils.corpora.probe import clipped_share, probe
@@ -418,6 +418,77 @@ def test_a_table_of_the_users_own_is_a_corpus_of_the_profile(data, monkeypatch):
     assert corpora.corpus("mine", "any").name == "mine"
     with pytest.raises(study.UserError, match="corpus 'mine' is unknown"):
         corpora.corpus("mine")
+
+
+def test_what_was_seen_in_a_table_of_the_users_own_is_a_note(data, monkeypatch):
+    clip(data / "mine/0.wav", 70)
+    clip(data / "mine/1.wav", 71)
+    (data / "mine/labels.csv").write_text("path,emotion,fold\n0.wav,sad,1\n1.wav,happy,2\n1.wav,happy,2\n")
+    profile_of(monkeypatch, corpora=["ravdess", "mine"], tables={"mine": {}})
+    corpora.build("any")
+    for found in (corpora.findings("any"), corpora.validate(["mine"], profile="any")):
+        notes = found[(found["path"] == "mine") & (found["action"] == NOTE)]["problem"]
+        for words in ("column 'fold' holds 1, 2", "1 rows repeat a path", "speaker independence cannot be checked"):
+            assert notes.str.contains(words, regex=False).sum() == 1, words
+    assert "speaker independence cannot be checked" in corpora.check_report(["mine"], profile="any")[0]
+    general = ravdess.CORPUS.notes["age"]  # true of every copy, so no finding
+    assert general not in set(corpora.findings("any")["problem"])
+
+
+def test_a_broken_table_does_not_hide_the_other_corpora(data, monkeypatch):
+    (data / "mine").mkdir()
+    (data / "mine/labels.csv").write_text("path,emotion\n0.wav,hungry\n")
+    profile_of(monkeypatch, corpora=["ravdess", "mine"], tables={"mine": {}})
+    text, ok = corpora.check_report(profile="any")
+    assert not ok
+    assert "unknown emotions: 'hungry' (1 clip)" in text
+    assert "ravdess: 12 clips, 12 used" in text
+
+
+def test_a_name_that_is_nearly_right_is_offered(data):
+    for ask in (lambda: corpora.corpus("ravdes", "any"), lambda: corpora.validate(["ravdes"])):
+        with pytest.raises(study.UserError, match=r"corpus 'ravdes' is unknown \(did you mean ravdess\?\); known"):
+            ask()
+
+
+# --- many files with one fault -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a git-lfs text pointer, not audio"),
+        (b"", "the file has 0 bytes"),
+    ],
+)
+def test_a_corpus_without_content_is_told_in_a_few_lines(data, monkeypatch, content, words):
+    """As a clone of CREMA-D without git-lfs: every file is there, and none holds sound."""
+    names = sorted(cremad.expected())[:300]
+    (data / "cremad/AudioWAV").mkdir(parents=True)
+    for name in names:
+        (data / f"cremad/AudioWAV/{name}.wav").write_bytes(content)
+    profile_of(monkeypatch, corpora=["ravdess", "cremad"])
+    text, ok = corpora.check_report(["cremad"])
+    assert not ok
+    told = text[text.index("stops the run") :].splitlines()
+    assert told[0].startswith(f"stops the run: 300 files: {words}")
+    assert told[1:22] == [f"    cremad/AudioWAV/{name}.wav" for name in names[:20]] + ["    … and 280 more"]
+    assert len(text.splitlines()) < 60
+    with pytest.raises(study.UserError) as stopped:
+        corpora.build("any")
+    lines = str(stopped.value).splitlines()
+    assert lines[0].startswith(f"300 files: {words}")
+    assert lines[1:] == [f"  cremad/AudioWAV/{name}.wav" for name in names[:20]] + ["  … and 280 more"]
+
+
+def test_many_files_with_many_faults_are_told_in_part(data):
+    for name in NAMES[12:60]:
+        clip(data / f"ravdess/Actor_01/{name}-x.wav", 1)  # names that each say another thing
+        (data / f"ravdess/Actor_01/{name}-x.wav").rename(data / f"ravdess/Actor_01/03-01-{name[6:8]}-{name[9:]}-9.wav")
+        (data / f"ravdess/Actor_01/{name}{name[-5:-3]}-{name[6:17]}.wav").write_bytes(b"")
+    with pytest.raises(study.UserError) as stopped:
+        corpora.build("any")
+    assert len(str(stopped.value).splitlines()) <= 41
 
 
 # --- memory ------------------------------------------------------------------------------------------------------
