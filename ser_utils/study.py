@@ -20,6 +20,7 @@ import sys
 import tempfile
 import textwrap
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -365,6 +366,8 @@ def imap(fn: Callable[[Any], T], items: Iterable[Any], *, desc: str, jobs: int |
     jobs = max(1, min(jobs or n_jobs(), len(items)))
     if jobs == 1:
         return _track(map(fn, items), len(items), desc)
+    # loky replaces idle or grown workers and says so; nothing is lost, and readers of a page need not know
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given to the executor")
     # no `with`: after an error it would start new workers before the error is raised
     pool = Parallel(n_jobs=jobs, return_as="generator", batch_size="auto", inner_max_num_threads=1, backend="loky")
     return _track(pool(delayed(fn)(item) for item in items), len(items), desc, jobs=jobs)
