@@ -23,6 +23,7 @@ import pytest
 from ser_utils import corpora, study, transfer
 from ser_utils.corpora import byhand, download, emodb, fetch, ravdess, tess
 from ser_utils.corpora.base import Download
+from ser_utils.decoding import LFS_POINTER
 
 REAL = study.data_folder()  # as the caller set it
 CONTENT = bytes(range(256)) * 4000  # 1 MB
@@ -487,7 +488,7 @@ def test_meld_is_known_by_its_tables_and_unpacked_with_the_archives_inside(data,
     assert fetch.get(["meld"], data) == 0
     said = capsys.readouterr().out
     assert "found 2 tables in" in said
-    assert "found 3 clips and 1 tables in" in said
+    assert "found 3 clips and 1 table in" in said
     assert set(films) <= {name.removeprefix("meld/") for name in left(data)}
     assert fetch.state(corpora.CORPORA["meld"], data).tables == set(corpora.CORPORA["meld"].tables)
 
@@ -503,6 +504,15 @@ def test_meld_is_known_by_the_names_of_its_films(data, monkeypatch, kind):
         (data / "films" / name).write_bytes(b"x")
     assert any(line.startswith("meld") and "(5 clips)" in line for line in fetch.table(data))
     assert fetch.get(["meld"], data) == 0
+
+
+def test_pointers_to_sound_are_no_clips(data):
+    """As a clone without git-lfs leaves them."""
+    for number, name in enumerate(CLIPS):
+        file = data / "ravdess" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"sound" if number else LFS_POINTER + b".github.com/spec/v1\noid sha256:0\nsize 1\n")
+    assert len(fetch.state(ravdess.CORPUS, data).ids) == len(CLIPS) - 1
 
 
 def test_a_damaged_archive_is_named(data):

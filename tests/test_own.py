@@ -255,7 +255,7 @@ def test_clip_ids_stay_unique(tmp_path):
 def test_a_path_twice_counts_once_unless_its_labels_differ(tmp_path):
     entry = corpus(tmp_path, "path,emotion\na.wav,sad\n./a.wav,Sadness\n")
     assert len(rows(entry, tmp_path)) == 1
-    assert entry.notes["duplicates"] == "1 rows repeat a path with the same label; each path counts once"
+    assert entry.notes["duplicates"] == "1 row repeats a path with the same label; each path counts once"
     with pytest.raises(study.UserError, match=r"lines 2, 4: a.wav is labelled sad and happy; keep one"):
         corpus(tmp_path, "path,emotion\na.wav,sad\nb.wav,sad\na.wav,joy\n")
     with pytest.raises(study.UserError, match=r"a.wav is labelled mine_x and mine_y"):

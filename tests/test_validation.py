@@ -428,7 +428,7 @@ def test_what_was_seen_in_a_table_of_the_users_own_is_a_note(data, monkeypatch):
     corpora.build("any")
     for found in (corpora.findings("any"), corpora.validate(["mine"], profile="any")):
         notes = found[(found["path"] == "mine") & (found["action"] == NOTE)]["problem"]
-        for words in ("column 'fold' holds 1, 2", "1 rows repeat a path", "speaker independence cannot be checked"):
+        for words in ("column 'fold' holds 1, 2", "1 row repeats a path", "speaker independence cannot be checked"):
             assert notes.str.contains(words, regex=False).sum() == 1, words
     assert "speaker independence cannot be checked" in corpora.check_report(["mine"], profile="any")[0]
     general = ravdess.CORPUS.notes["age"]  # true of every copy, so no finding

@@ -35,8 +35,8 @@ class Found:
     tables: int = 0  # of labels, the same
 
     def __str__(self) -> str:
-        counts = {"clips": self.clips, "tables": self.tables}
-        return " and ".join(f"{count} {what}" for what, count in counts.items() if count)
+        counts = {"clip": self.clips, "table": self.tables}
+        return " and ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counts.items() if count)
 
 
 def is_clip(entry: Corpus, name: str | PurePosixPath | Path) -> str:

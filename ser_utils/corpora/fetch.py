@@ -13,6 +13,7 @@ from ser_utils.corpora import byhand, download
 from ser_utils.corpora.base import AUDIO_SUFFIXES, Corpus, Download
 from ser_utils.corpora.ledger import Ledger
 from ser_utils.corpora.scan import files, nearest
+from ser_utils.decoding import HEAD, LFS_POINTER
 
 HOLDER = ".part"  # folder of the data root for what is under way
 
@@ -39,13 +40,20 @@ class State:
 
 
 def state(entry: Corpus, data: Path) -> State:
-    """Count the clips of a corpus by the names of its files, without reading one."""
+    """Count the clips of a corpus by the names of its files; only those that are too small for sound are read."""
     folder = data / entry.name
     all_files = [Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names]
     size = sum(file.stat().st_size for file in all_files if file.exists())
-    ids = {byhand.is_clip(entry, name) for name in files(entry, folder).clips if (folder / name).exists()}
+    ids = {byhand.is_clip(entry, name) for name in files(entry, folder).clips if _holds(folder / name)}
     tables = {byhand.is_table(entry, file.name) for file in all_files}
     return State(frozenset(ids - {""}), frozenset(tables - {""}), size, entry.n_clips)
+
+
+def _holds(file: Path) -> bool:
+    """Whether a file is there, and more than a git-lfs pointer to what is not."""
+    if not file.exists():
+        return False
+    return file.stat().st_size > HEAD or not file.read_bytes().startswith(LFS_POINTER)
 
 
 def _found(entry: Corpus, data: Path, here: State) -> byhand.Found | None:

@@ -300,8 +300,10 @@ def _once(rows: pd.DataFrame, file: Path) -> tuple[pd.DataFrame, dict[str, str]]
                     f"{file}, lines {lines}: {path} is labelled {' and '.join(values)}; keep one of them"
                 )
     twice = rows.duplicated("path")
-    note = {"duplicates": f"{int(twice.sum())} rows repeat a path with the same label; each path counts once"}
-    return rows[~twice], note if twice.any() else {}
+    count = int(twice.sum())
+    repeat = "1 row repeats" if count == 1 else f"{count} rows repeat"
+    note = {"duplicates": f"{repeat} a path with the same label; each path counts once"}
+    return rows[~twice], note if count else {}
 
 
 # --- split ------------------------------------------------------------------------------------------------------
