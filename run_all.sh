@@ -29,9 +29,9 @@ PROFILE is a file under config/ (default: demo): smoke, demo, full, or your own.
 
 Words:
   test                 lint, format, notebook contract, unit tests, and the smoke profile end to end
-  data list            what is here of every corpus, its licence, and how to get it
+  data list            what is here of every corpus, its licence, and how to get it [--profile P]
   data get NAME…       fetch corpora, or say what has to be done by hand [--dry-run] [--keep]
-  data check [NAME…]   name every file of a real corpus that is missing, unreadable or foreign
+  data check [NAME…]   name every file of a real corpus that is missing, unreadable or foreign [--profile P]
   verify [PROFILE]     compare outputs with the run record, and scores with the saved predictions
   lab                  open the notebooks in JupyterLab
   bench [NAME…]        measure how fast the parts of the study are on this machine

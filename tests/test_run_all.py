@@ -112,6 +112,14 @@ def test_the_command_line_answers_at_once():
     assert not heavy & set(done.stdout.split())
 
 
+def test_corpora_load_no_more_than_a_second_check_needs():
+    """What is remembered is told in about a second, most of it for pandas."""
+    code = "import sys, ser_utils.corpora, ser_utils.remote; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=study.ROOT, capture_output=True, text=True, check=True)
+    heavy = {"scipy.fft", "librosa", "sklearn", "joblib", "av", "fsspec", "requests", "pooch", "keras", "matplotlib"}
+    assert not heavy & set(done.stdout.split())
+
+
 def test_unknown_profile(project):
     done = run_all(project, "demoo")
     assert done.returncode == 2
