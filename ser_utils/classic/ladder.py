@@ -49,7 +49,7 @@ def ladder(
     table, manifest, labels, features, cache, jobs
         As for :func:`cross_validate`.
     unseen : sequence of Fold
-        Speaker-disjoint folds of `manifest`.
+        Speaker-disjoint folds of `manifest`; empty where speakers are not known, and then no rung ``unseen``.
     copies : (Table, pd.DataFrame), optional
         Features and manifest of augmented copies: ``parent`` names the original. Without them, no rung ``copies``.
     n_groups : int
@@ -68,7 +68,7 @@ def ladder(
         "copies": _with_copies(table, manifest, *copies) if copies else None,
         "random": (table, manifest),
         "sentence": (table, manifest) if "sentence" in manifest and len(manifest["sentence"].unique()) > 1 else None,
-        "unseen": (table, manifest),
+        "unseen": (table, manifest) if unseen else None,
     }
     common = {"models": ["svm_rbf"], "features": features, "tune": False, "cache": cache, "jobs": jobs}
     parts = []
