@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _cores(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number of cores, 1 or more")
     return int(text)
 

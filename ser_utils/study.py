@@ -43,6 +43,7 @@ PROFILE_DEFAULTS = {
     "max_clips_per_speaker_emotion": 0,  # 0: all
     "notebooks": {},  # notebook → parameters
 }
+_REASON = "exclude.*.*"
 _FORMS = {  # setting and what it holds → type, what to write instead of something else
     "title": (str, "a text, in quotes where it looks like a number"),
     "corpora": (list, "a list of corpora, such as [ravdess, emodb]"),
@@ -51,7 +52,7 @@ _FORMS = {  # setting and what it holds → type, what to write instead of somet
     "embed_audio": (bool, "true or false"),
     "exclude": (dict, "path: reason lines under the name of a corpus"),
     "exclude.*": (dict, "path: reason lines under the name of the corpus"),
-    "exclude.*.*": (str, "the reason in words"),
+    _REASON: (str, "the reason in words"),
     "tables": (dict, "one line per corpus of your own, such as mine: {}"),
     "tables.*": (dict, "'setting: value' lines below it, such as file: labels.csv, or {}"),
     "max_clips_per_speaker_emotion": (int, "a whole number, 0 (all clips) or more"),
@@ -180,7 +181,7 @@ def _check_form(file: str, key: str, value: Any, *, form: str) -> None:
     if form not in _FORMS:
         return
     wanted, advice = _FORMS[form]
-    if type(value) is not wanted or (wanted is int and value < 0):
+    if type(value) is not wanted or (wanted is int and value < 0) or (form == _REASON and not value.strip()):
         shown = textwrap.shorten(json.dumps(value, default=str, ensure_ascii=False), 60, placeholder=" …")
         raise UserError(f"{file}: {key} is {shown}; write {advice}")
     parts = value.items() if wanted is dict else enumerate(value, 1) if wanted is list else ()
@@ -327,8 +328,17 @@ def duration(seconds: float) -> str:
 
 
 def n_jobs() -> int:
-    """Processes that a parallel map may use: ``$SER_JOBS``, else the number of cores."""
-    return int(os.environ.get("SER_JOBS") or os.cpu_count() or 1)
+    """Processes that a parallel map may use: ``$SER_JOBS``, else the number of cores.
+
+    Raises
+    ------
+    UserError
+        When ``$SER_JOBS`` is not a whole number from 1.
+    """
+    wanted = os.environ.get("SER_JOBS") or str(os.cpu_count() or 1)
+    if not wanted.isdecimal() or int(wanted) < 1:
+        raise UserError(f"SER_JOBS={wanted} is no number of processes; set it to 1 or more, or unset it for all cores")
+    return int(wanted)
 
 
 def pmap(fn: Callable[[Any], T], items: Iterable[Any], *, desc: str, jobs: int | None = None) -> list[T]:
@@ -425,7 +435,7 @@ def sha256(file: Path) -> str:
 def fingerprint(folder: Path) -> str:
     """What tells that files below `folder` were added, removed, renamed or written, without reading one.
 
-    Taken from the path, size and time of change of every file; links are followed.
+    Taken from the path, size and time of change of every file; links are followed as by :func:`files_below`.
 
     Examples
     --------
@@ -433,15 +443,35 @@ def fingerprint(folder: Path) -> str:
     True
     """
     facts = []
-    for parent, _, names in os.walk(folder, followlinks=True):
-        place = os.path.relpath(parent, folder)
-        for name in names:
-            try:
-                stat = os.stat(os.path.join(parent, name))
-                facts.append(f"{place}/{name} {stat.st_size} {stat.st_mtime_ns}")
-            except OSError:  # a link to nothing, or a file that may not be read: reading the corpus reports it
-                facts.append(f"{place}/{name} unreadable")
+    for path in files_below(folder):
+        try:
+            stat = os.stat(folder / path)
+            facts.append(f"{path} {stat.st_size} {stat.st_mtime_ns}")
+        except OSError:  # a link to nothing, or a file that may not be read: reading the corpus reports it
+            facts.append(f"{path} unreadable")
     return f"{len(facts)} files, {digest(sorted(facts))}"
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """Paths of all files below a folder, with forward slashes; none where it does not exist.
+
+    Links to folders are followed, and no folder is entered twice, so links that lead back end.
+
+    Examples
+    --------
+    >>> "study.py" in set(files_below(PACKAGE))
+    True
+    """
+    seen = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        place = os.path.realpath(parent)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        folders.sort(key=lambda name, parent=parent: (os.path.islink(os.path.join(parent, name)), name))
+        start = "" if parent == os.fspath(folder) else f"{os.path.relpath(parent, folder)}/".replace(os.sep, "/")
+        yield from (start + name for name in names)
 
 
 @contextlib.contextmanager

@@ -515,6 +515,13 @@ def test_pointers_to_sound_are_no_clips(data):
     assert len(fetch.state(ravdess.CORPUS, data).ids) == len(CLIPS) - 1
 
 
+def test_a_link_that_leads_back_is_counted_once(data):
+    (data / "savee/ALL").mkdir(parents=True)
+    (data / "savee/ALL/DC_a01.wav").write_bytes(b"sound")
+    (data / "savee/ALL/again").symlink_to(data / "savee", target_is_directory=True)
+    assert fetch.state(corpora.CORPORA["savee"], data).size == len(b"sound")
+
+
 def test_a_damaged_archive_is_named(data):
     (data / "archive.zip").write_bytes(zipped(*CLIPS)[:-40])
     assert any("archive.zip: not readable as a zip or tar archive" in line for line in fetch.table(data))

@@ -237,6 +237,12 @@ def test_files_are_found_by_stem_by_case_and_in_folders_below(tmp_path):
     assert rows(entry, tmp_path)["path"].tolist() == ["deep/one.flac", "two.WAV", "clips/three.v2.ogg", "four"]
 
 
+def test_a_link_that_leads_back_makes_no_second_file(tmp_path):
+    entry = corpus(tmp_path, "path,emotion\none,sad\n", sounds=["a/one.wav"])
+    (tmp_path / "mine" / "a" / "again").symlink_to(tmp_path / "mine", target_is_directory=True)
+    assert rows(entry, tmp_path)["path"].tolist() == ["a/one.wav"]
+
+
 def test_a_name_that_fits_two_files_is_refused(tmp_path):
     entry = corpus(tmp_path, "path,emotion\none,sad\n", sounds=["a/one.wav", "b/one.wav"])
     with pytest.raises(study.UserError, match=r"line 2: one fits a/one.wav and b/one.wav; write the whole path"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def test_unknown_profile_names_the_known_ones():
         ("exclude: [a.wav]", r'exclude is \["a.wav"\]; write path: reason lines'),
         ("exclude: {ravdess: a.wav}", r'exclude\.ravdess is "a.wav"; write path: reason lines'),
         ("exclude: {ravdess: {a.wav: 3}}", r"exclude\.ravdess\.a\.wav is 3; write the reason"),
+        ("exclude: {ravdess: {a.wav: ' '}}", r'exclude\.ravdess\.a\.wav is " "; write the reason'),
         ("exclude: {ravdess: {a.wav: }}", r"exclude\.ravdess\.a\.wav is null; write the reason"),
         ("max_clips_per_speaker_emotion: -1", r"max_clips_per_speaker_emotion is -1; write a whole number"),
         ("max_clips_per_speaker_emotion: true", r"max_clips_per_speaker_emotion is true; write a whole number"),
@@ -61,6 +63,27 @@ def test_settings_without_a_value_have_their_default(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", study.profiles())
 def test_the_profiles_of_the_study_are_read(name):
     assert set(study.load_profile(name)) == set(study.PROFILE_DEFAULTS)
+
+
+@pytest.mark.parametrize("wanted", ["two", "0", "-1", "1.5", "²"])
+def test_a_number_of_processes_that_is_none_is_told(monkeypatch, wanted):
+    monkeypatch.setenv("SER_JOBS", wanted)
+    with pytest.raises(study.UserError, match=f"SER_JOBS={wanted} is no number of processes; set it to 1 or more"):
+        study.n_jobs()
+    monkeypatch.setenv("SER_JOBS", "3")
+    assert study.n_jobs() == 3
+
+
+@pytest.mark.parametrize("links", [("again",), ("again", "and again")])
+def test_links_that_lead_back_end(tmp_path, links):
+    """Two of them double the paths with each folder, so that a walk without a guard would not end in our time."""
+    (tmp_path / "savee" / "ALL").mkdir(parents=True)
+    (tmp_path / "savee" / "ALL" / "DC_a01.wav").write_bytes(b"x")
+    for name in links:
+        (tmp_path / "savee" / "ALL" / name).symlink_to(tmp_path / "savee", target_is_directory=True)
+    assert list(itertools.islice(study.files_below(tmp_path / "savee"), 9)) == ["ALL/DC_a01.wav"]
+    if len(links) == 1:
+        assert study.fingerprint(tmp_path / "savee").startswith("1 files, ")
 
 
 def test_a_fingerprint_sees_every_change_of_a_folder(tmp_path):

@@ -42,7 +42,7 @@ class State:
 def state(entry: Corpus, data: Path) -> State:
     """Count the clips of a corpus by the names of its files; only those that are too small for sound are read."""
     folder = data / entry.name
-    all_files = [Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names]
+    all_files = [folder / path for path in study.files_below(folder)]
     size = sum(file.stat().st_size for file in all_files if file.exists())
     ids = {byhand.is_clip(entry, name) for name in files(entry, folder).clips if _holds(folder / name)}
     tables = {byhand.is_table(entry, file.name) for file in all_files}

@@ -384,15 +384,13 @@ def _finder(folder: Path, base: str) -> Callable[[str, str], str]:
     A bare name is looked for in all folders below `base`. A path that fits no file stays as it is.
     """
     here, found = set(), defaultdict(set)
-    for parent, _, names in os.walk(folder, followlinks=True):
-        for name in names:
-            if os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES:
-                path = _below(os.path.relpath(os.path.join(parent, name), folder))
-                here.add(path)
-                for key in {path.casefold(), os.path.splitext(path)[0].casefold()}:
-                    found[key].add(path)
-                    if base == "." or path.startswith(f"{base}/"):
-                        found[f"*/{posixpath.basename(key)}"].add(path)
+    for path in study.files_below(folder):
+        if os.path.splitext(path)[1].lower() in AUDIO_SUFFIXES:
+            here.add(path)
+            for key in {path.casefold(), os.path.splitext(path)[0].casefold()}:
+                found[key].add(path)
+                if base == "." or path.startswith(f"{base}/"):
+                    found[f"*/{posixpath.basename(key)}"].add(path)
 
     def locate(path: str, where: str) -> str:
         if path in here:

@@ -7,7 +7,7 @@ import functools
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ def files(corpus: Corpus, folder: Path) -> Files:
     """What lies below the folder of `corpus`, told by name and suffix."""
     clip = _glob(corpus.pattern)
     found = Files([], [], [])
-    for path in sorted(_below(folder), key=lambda path: path.split("/")):
+    for path in sorted(study.files_below(folder), key=lambda path: path.split("/")):
         if is_junk(path) or is_beside(corpus, path):
             continue
         here = clip.fullmatch(path) is not None
@@ -156,20 +156,6 @@ def files(corpus: Corpus, folder: Path) -> Files:
 def is_beside(corpus: Corpus, path: str) -> bool:
     """Whether a path below a corpus folder is of a file that belongs to the corpus and is not read."""
     return any(_glob(pattern).fullmatch(path) for pattern in corpus.beside)
-
-
-def _below(folder: Path) -> Iterator[str]:
-    """Paths of all files below a folder; links to folders are followed, and no folder is entered twice."""
-    seen = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        place = os.path.realpath(parent)
-        if place in seen:
-            folders.clear()
-            continue
-        seen.add(place)
-        folders.sort(key=lambda name, parent=parent: (os.path.islink(os.path.join(parent, name)), name))
-        start = "" if parent == os.fspath(folder) else f"{os.path.relpath(parent, folder)}/".replace(os.sep, "/")
-        yield from (start + name for name in names)
 
 
 @functools.cache
