@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     int
         0; 1 when a notebook failed or something does not check; 2 for a user's mistake; 130 when interrupted.
     """
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     keeper = study.ROOT if os.access(study.ROOT, os.W_OK) else study.output_root()
     os.environ.setdefault("NUMBA_CACHE_DIR", str(keeper / "data" / "derived" / ".numba"))  # compiled once per machine
     try:
@@ -30,6 +30,17 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough: `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    """Options of one command; names may stand before, between and after them."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and (not hasattr(options, "names") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.names = [*options.names, *rest]
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,6 +102,7 @@ def _run(options: argparse.Namespace) -> int:
 def _manifest(options: argparse.Namespace) -> int:
     from ser_utils import corpora, remote
 
+    corpora.check(options.profile)  # a wrong name is told before anything is fetched
     remote.mirror_profile(options.profile)  # Snakemake's own command comes here without graph.run
     corpora.build(options.profile)
     return 0

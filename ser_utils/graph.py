@@ -128,11 +128,14 @@ def run(
     Raises
     ------
     UserError
-        Before anything runs: for an unknown profile, notebook or parameter, or another run in the same folder.
+        Before anything runs: for an unknown profile, notebook, parameter or corpus, or another run in the same folder.
     """
+    from ser_utils import corpora
+
     names = sorted(study.load_profile(profile)["notebooks"])
     for name in names:
         parameters.check(name, profile)
+    corpora.check(profile)
     _check_data(profile, dry_run=dry_run)
     targets = [resolve(only, names, profile)] if only else names
     forced = {

@@ -352,6 +352,7 @@ def _rename(data):
 
 CHANGES = {
     "voice": lambda data, patch: patch.setattr(corpora, "_voice", lambda entry: "another version"),
+    "loader": lambda data, patch: patch.setattr(corpora, "_code", lambda: "another version"),
     "file renamed": lambda data, patch: _rename(data),
     "file written": lambda data, patch: os.utime(data / GOOD, ns=(1, 1)),
     "corpus added": lambda data, patch: tone(data / "emodb/wav/03a01Fa.wav", seed=77),
@@ -380,6 +381,49 @@ def test_a_manifest_outlives_its_audio(data, built):
     (data / "ravdess").rename(data / "elsewhere")
     assert len(corpora.manifest("any")) == 6
     assert built == []
+
+
+def test_a_manifest_outlives_its_audio_when_loaders_change(data, built, monkeypatch):
+    (data / "ravdess").rename(data / "elsewhere")
+    monkeypatch.setattr(corpora, "_code", lambda: "another version")
+    assert len(corpora.manifest("any")) == 6
+    assert built == []
+
+
+def test_a_changed_loader_is_other_code(monkeypatch, tmp_path):
+    """The code that a manifest depends on holds every loader, and what reads the tables of users."""
+    files = {file.name for file in study.imported_files("corpora")}
+    assert {"ravdess.py", "own.py", "scan.py", "checks.py", "probe.py"} <= files
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"corpora": ["ravdess", "ravdes"]}, r"corpus 'ravdes' is unknown \(did you mean ravdess\?\); known corpora"),
+        ({"noise": "esc"}, "corpus 'esc' is unknown"),
+        ({"corpora": ["ravdess", "ravdess"]}, "any.yaml: corpora: ravdess stands there 2 times; write it once"),
+        (
+            {"corpora": ["ravdess", "esc50"]},
+            "corpora: esc50 holds noise, not speech; name it in the line 'noise: esc50'",
+        ),
+        ({"noise": "tess"}, "noise: tess holds speech, not noise; write one of demo_noise, esc50, or null"),
+        ({"corpora": ["mine"], "noise": "mine", "tables": {"mine": {}}}, "noise: mine holds speech"),
+        ({"corpora": []}, "corpora is empty; name one or more of demo, ravdess"),
+        ({"exclude": {"emod": {"a.wav": "bad"}}}, "exclude: emod is no corpus of profile any"),
+        ({"tables": {"mine": {"fil": "a.csv"}}}, "tables: mine: unknown setting 'fil'"),
+    ],
+)
+def test_a_profile_that_cannot_mean_its_corpora_is_refused(data, monkeypatch, settings, message):
+    profile = study.load_profile("any") | settings
+    monkeypatch.setattr(study, "load_profile", lambda name: profile)
+    for ask in (corpora.check, corpora.build):
+        with stops(message):
+            ask("any")
+
+
+def test_the_shipped_profiles_can_mean_their_corpora():
+    for name in study.profiles():
+        corpora.check(name)
 
 
 @pytest.mark.parametrize("error", [study.UserError("no such clip"), OSError("input/output error")])

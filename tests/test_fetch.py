@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from ser_utils import __main__ as command
 from ser_utils import corpora, study, transfer
 from ser_utils.corpora import byhand, download, emodb, fetch, ravdess, tess
 from ser_utils.corpora.base import Download
@@ -553,6 +554,35 @@ def test_a_damaged_member_leaves_no_file(tmp_path):
     with pytest.raises(study.UserError, match=r"damaged \(Bad CRC-32"):
         byhand.unpack(tmp_path / "a.zip", tmp_path / "t", holder=tmp_path / "h")
     assert left(tmp_path) == ["a.zip"]
+
+
+# --- the command ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words", ["esc50 tess --keep --dry-run", "--keep --dry-run esc50 tess", "--keep esc50 --dry-run tess"]
+)
+def test_names_and_options_stand_in_any_order(data, monkeypatch, words):
+    asked = []
+    monkeypatch.setenv("SER_DATA", str(data))
+    monkeypatch.setattr(fetch, "get", lambda names, _, **options: asked.append((names, options)) or 0)
+    assert command.main(["data", "get", *words.split()]) == 0
+    assert asked == [(["esc50", "tess"], {"keep": True, "dry_run": True})]
+
+
+def test_a_check_takes_its_profile_before_the_names(data, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setenv("SER_DATA", str(data))
+    monkeypatch.setattr(corpora, "check_report", lambda names, **more: asked.append((names, more)) or ("fine", True))
+    assert command.main(["data", "check", "--profile", "demo", "emodb"]) == 0
+    assert asked == [(["emodb"], {"profile": "demo"})]
+
+
+@pytest.mark.parametrize("words", ["data check --nonsense emodb", "verify emodb", "data check emodb --keeps"])
+def test_words_that_no_command_knows_are_refused(words, capsys):
+    with pytest.raises(SystemExit):
+        command.main(words.split())
+    assert "unrecognized arguments: " in capsys.readouterr().err
 
 
 # --- the table --------------------------------------------------------------------------------------------------

@@ -75,6 +75,17 @@ def test_a_wrong_parameter_stops_the_run_before_it_starts(project, section, said
     assert not (project.root / "reports").exists()
 
 
+@pytest.mark.parametrize("more", [{}, {"dry_run": True}])
+def test_corpora_that_cannot_be_meant_stop_the_run_before_it_starts(monkeypatch, tmp_path, more):
+    profile = study.PROFILE_DEFAULTS | {"corpora": ["emodb", "emodb"], "notebooks": {}}
+    monkeypatch.setattr(study, "load_profile", lambda name: profile)
+    monkeypatch.setenv("SER_OUT", str(tmp_path))
+    monkeypatch.setattr(graph, "_snakemake", lambda *_, **__: pytest.fail("it ran"))
+    with pytest.raises(study.UserError, match="corpora: emodb stands there 2 times"):
+        graph.run("any", **more)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_unknown_notebook_is_named(project):
     done = project.run("run", "--profile", "toy", "--only", "05")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr

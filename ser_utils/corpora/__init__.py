@@ -5,6 +5,7 @@ One module per corpus holds its layout, label parser, licence, citation, address
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 from ser_utils import study
 from ser_utils.corpora import (
     checks,
+    choice,
     cremad,
     demo,
     demo_noise,
@@ -29,13 +31,14 @@ from ser_utils.corpora import (
 )
 from ser_utils.corpora.base import EMOTIONS, NOISE_COLUMNS, SPEECH_COLUMNS, Corpus
 from ser_utils.corpora.finding import NOTE, STOPS, Finding
-from ser_utils.corpora.scan import Scan, nearest, scan
+from ser_utils.corpora.scan import Scan, scan
 
 __all__ = [
     "CORPORA",
     "EMOTIONS",
     "audio_root",
     "build",
+    "check",
     "check_report",
     "corpus",
     "findings",
@@ -65,13 +68,13 @@ def corpus(name: str, profile: str | None = None) -> Corpus:
     tables = study.load_profile(profile)["tables"] if profile else {}
     if name in tables:
         return own.entry(name, tables[name], study.paths(profile).data, registered=CORPORA)
-    _check_known(name, [*CORPORA, *tables])
+    choice.known(name, [*CORPORA, *tables])
     return CORPORA[name]
 
 
-def _check_known(name: str, known: list[str]) -> None:
-    if name not in known:
-        raise study.UserError(f"corpus '{name}' is unknown{nearest(name, known)}; known corpora are {', '.join(known)}")
+def check(profile: str) -> None:
+    """Refuse what a profile says of corpora and cannot mean, see :func:`choice.check`; reads no corpus."""
+    choice.check(profile, CORPORA)
 
 
 def real(profile: str) -> list[str]:
@@ -115,7 +118,7 @@ def present(names: list[str], profile: str) -> list[str]:
     """Those of `names` that are synthetic, or have a folder below ``$SER_DATA``."""
     data, tables = study.paths(profile).data, study.load_profile(profile)["tables"]
     for name in names:
-        _check_known(name, [*CORPORA, *tables])
+        choice.known(name, [*CORPORA, *tables])
     return [name for name in names if _synthetic(name) or (data / name).is_dir()]
 
 
@@ -129,18 +132,13 @@ def build(profile: str) -> None:
     Raises
     ------
     study.UserError
-        When no corpus of the profile is present, `exclude` names what is not there, or a file stops the run: one line
-        per file.
+        When :func:`check` refuses the profile, none of its corpora is present, `exclude` names what is not there, or a
+        file stops the run: one line per file.
     """
     config = study.load_profile(profile)
     places = study.paths(profile)
+    check(profile)
     inputs = _inputs(profile)
-    wanted = [*config["corpora"], *([config["noise"]] if config["noise"] else [])]
-    for name in sorted(set(config["exclude"]) - set(wanted)):
-        raise study.UserError(
-            f"exclude: {name} is no corpus of profile {profile}{nearest(name, wanted)}; its corpora are "
-            f"{', '.join(wanted)}"
-        )
     names = present(config["corpora"], profile)
     if not names:
         raise study.UserError(
@@ -152,7 +150,7 @@ def build(profile: str) -> None:
     found = _findings(scans)
     found += [
         Finding(name, name, f"absent: no folder {name} in the data folder", NOTE)
-        for name in wanted
+        for name in choice.wanted(config)
         if name not in scans
     ]
     _stop(found)
@@ -287,16 +285,23 @@ def _outdated(file: Path, profile: str) -> bool:
 
 
 def _inputs(profile: str) -> dict[str, str]:
-    """What a manifest is made from, in short: settings, files of real corpora, code of synthetic voices."""
+    """What a manifest is made from, in short: settings, files of real corpora and the code that reads them, voices."""
     config = study.load_profile(profile)
-    names = [*config["corpora"], *([config["noise"]] if config["noise"] else [])]
+    names = choice.wanted(config)
     inputs = {"settings": study.digest({key: config[key] for key in _SETTINGS})}
     for name in present(names, profile):
         entry = corpus(name, profile)
         inputs[f"corpus {name}"] = (
-            study.digest(_voice(entry)) if entry.synthetic else study.fingerprint(study.paths(profile).data / name)
+            study.digest(_voice(entry))
+            if entry.synthetic
+            else f"{study.fingerprint(study.paths(profile).data / name)}, code {_code()}"
         )
     return inputs
+
+
+@functools.cache
+def _code() -> str:
+    return study.code_version("corpora")
 
 
 def findings(profile: str) -> pd.DataFrame:

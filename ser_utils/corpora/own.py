@@ -92,9 +92,7 @@ def entry(name: str, settings: Mapping[str, Any] | None, data: Path, *, register
         missing, cannot be read, lacks a column, or holds an unknown emotion, a path that leads out of the folder, or
         two emotions for one path.
     """
-    settings = {key: value for key, value in (settings or {}).items() if value is not None}
-    _check_name(name, registered)
-    _check_settings(name, settings)
+    settings = check(name, settings, registered=registered)
     known = {
         "name": name,
         "title": settings.get("title", f"{name} (own table)"),
@@ -119,6 +117,19 @@ def entry(name: str, settings: Mapping[str, Any] | None, data: Path, *, register
 
 
 # --- settings ---------------------------------------------------------------------------------------------------
+
+
+def check(name: str, settings: Mapping[str, Any] | None, *, registered: Collection[str] = ()) -> dict[str, Any]:
+    """Settings that have a value; refuses a name that cannot serve and settings that cannot be meant, reads no table.
+
+    Raises
+    ------
+    study.UserError
+    """
+    settings = {key: value for key, value in (settings or {}).items() if value is not None}
+    _check_name(name, registered)
+    _check_settings(name, settings)
+    return settings
 
 
 def _check_name(name: str, registered: Collection[str]) -> None:
