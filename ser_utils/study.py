@@ -20,7 +20,6 @@ import sys
 import tempfile
 import textwrap
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -33,6 +32,7 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(__file__).resolve().parent
+WORKER_GROWTH = 2 * 2**30  # bytes that a worker of a parallel map may grow by before it is replaced
 PROFILE_DEFAULTS = {
     "title": "",
     "corpora": [],
@@ -376,11 +376,19 @@ def imap(fn: Callable[[Any], T], items: Iterable[Any], *, desc: str, jobs: int |
     jobs = max(1, min(jobs or n_jobs(), len(items)))
     if jobs == 1:
         return _track(map(fn, items), len(items), desc)
-    # loky replaces idle or grown workers and says so; nothing is lost, and readers of a page need not know
-    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given to the executor")
     # no `with`: after an error it would start new workers before the error is raised
     pool = Parallel(n_jobs=jobs, return_as="generator", batch_size="auto", inner_max_num_threads=1, backend="loky")
-    return _track(pool(delayed(fn)(item) for item in items), len(items), desc, jobs=jobs)
+    work = functools.partial(_patiently, fn)
+    return _track(pool(delayed(work)(item) for item in items), len(items), desc, jobs=jobs)
+
+
+def _patiently(fn: Callable[[Any], T], item: Any) -> T:
+    """`fn` of `item` in a worker that may grow: loky ends a worker that grew by 0.3 GB, and TensorFlow grows by more in
+    its first task; every new worker would import it again."""
+    from joblib.externals.loky import process_executor
+
+    process_executor._MAX_MEMORY_LEAK_SIZE = WORKER_GROWTH
+    return fn(item)
 
 
 def _track(

@@ -235,3 +235,17 @@ def test_the_package_imports_nothing_heavy():
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "False\n"
     assert time.monotonic() - start < 5
+
+
+def test_workers_may_grow_without_being_replaced():
+    from joblib.externals.loky import process_executor
+
+    assert process_executor._MAX_MEMORY_LEAK_SIZE < study.WORKER_GROWTH  # loky still knows it by this name
+    limits = study.pmap(_limit, range(4), desc="limits", jobs=2)
+    assert set(limits) == {study.WORKER_GROWTH}
+
+
+def _limit(_):
+    from joblib.externals.loky import process_executor
+
+    return process_executor._MAX_MEMORY_LEAK_SIZE
