@@ -523,9 +523,82 @@ def test_a_link_that_leads_back_is_counted_once(data):
     assert fetch.state(corpora.CORPORA["savee"], data).size == len(b"sound")
 
 
-def test_a_damaged_archive_is_named(data):
-    (data / "archive.zip").write_bytes(zipped(*CLIPS)[:-40])
-    assert any("archive.zip: not readable as a zip or tar archive" in line for line in fetch.table(data))
+def spoilt_xz() -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:xz") as archive:
+        info = tarfile.TarInfo("sound.wav")
+        info.size = 200_000
+        archive.addfile(info, io.BytesIO(os.urandom(info.size)))
+    spoilt = bytearray(content.getvalue())
+    spoilt[1000:1200] = bytes(200)
+    return bytes(spoilt)
+
+
+def locked() -> bytes:
+    """A zip whose files ask for a password, as its flags say."""
+    content = bytearray(zipped(*CLIPS))
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # each file's own header, and the list at the end
+        for found in re.finditer(re.escape(mark), bytes(content)):
+            content[found.start() + at] |= 1
+    return bytes(content)
+
+
+DAMAGED = {  # file name → content, what is said of it
+    "archive.zip": (zipped(*CLIPS)[:-40], "not readable as a zip or tar archive, or damaged ("),
+    "archive.tar": (b"nothing of the kind", "not readable as a zip or tar archive, or damaged ("),
+    "archive.tar.gz": (b"<!DOCTYPE html><html>", "not readable as a zip or tar archive (it begins like a web page)"),
+    "archive.tar.xz": (spoilt_xz(), "not readable as a zip or tar archive, or damaged ("),
+    "archive.tar.bz2": (b"BZh9" + bytes(99), "not readable as a zip or tar archive, or damaged ("),
+    "locked.zip": (locked(), "asks for a password; unpack it yourself"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_archive_is_named_in_one_line_below_the_table(data, name):
+    content, words = DAMAGED[name]
+    (data / name).write_bytes(content)
+    lines = fetch.table(data)
+    assert len(lines) == len(corpora.CORPORA) + 2
+    assert lines[-1].startswith(f"{data / name}: {words}")
+    assert "\n" not in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "corpus", "told"),
+    [
+        ("archive.tar", "savee", True),  # nobody knows what it holds, and SAVEE has to come by hand
+        ("archive.tar", "esc50", False),
+        ("ESC-50-master.tar", "esc50", True),
+        ("ESC-50-master.tar", "savee", False),
+        ("ESC-50-master.tar", "demo", False),
+        ("savee/part.tar", "savee", True),
+        ("savee/part.tar", "esc50", False),
+    ],
+)
+def test_a_damaged_archive_is_told_to_whom_it_concerns(data, capsys, name, corpus, told):
+    (data / "savee").mkdir()
+    (data / name).write_bytes(b"nothing of the kind")
+    fetch.get([corpus], data, dry_run=True)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith(str(data / name))]
+    assert len(said) == told
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_an_archive_with_a_password_stops_and_leaves_nothing(data, dry_run):
+    (data / "archive.zip").write_bytes(locked())
+    with pytest.raises(study.UserError, match=r"archive\.zip: asks for a password"):
+        fetch.get(["ravdess"], data, dry_run=dry_run)
+    assert [path.name for path in data.rglob("*")] == ["archive.zip"]
+
+
+def test_an_archive_with_a_spoilt_file_stops_and_leaves_nothing(data):
+    content = bytearray(zipped(*CLIPS))
+    content[content.index(b"sound of " + CLIPS[5].encode())] ^= 1
+    (data / "archive.zip").write_bytes(content)
+    with pytest.raises(study.UserError, match=r"archive.zip: .* damaged \(Bad CRC-32") as raised:
+        fetch.get(["ravdess"], data)
+    assert "\n" not in str(raised.value)
+    assert [path.name for path in data.rglob("*")] == ["archive.zip"]
 
 
 @pytest.mark.parametrize("name", ["../evil.csv", "/tmp/evil.csv", "a/../../evil.csv", "..\\evil.csv"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import lzma
 import os
+import re
 import shutil
 import tarfile
 import zipfile
@@ -103,16 +105,18 @@ def _is_archive(place: Path) -> bool:
     return place.name.lower().endswith(ARCHIVES) and place.is_file()
 
 
-def damaged(data: Path) -> list[str]:
-    """One sentence for each archive in the data root that cannot be read, so that nobody waits for its clips."""
-    said = []
-    for archive in sorted(data.iterdir()) if data.is_dir() else ():
-        if _is_archive(archive):
-            try:
-                _listed(archive)
-            except study.UserError as error:
-                said.append(str(error))
-    return said
+def damaged(data: Path, folders: Iterable[str] = ()) -> dict[Path, str]:
+    """Archives that cannot be unpacked, in the data root and in `folders` of it, and one sentence on each."""
+    places = list(data.iterdir()) if data.is_dir() else []
+    places += [place for folder in folders for place in (data / folder).rglob("*")]
+    said = {archive: _listed(archive)[1] for archive in sorted(filter(_is_archive, places))}
+    return {archive: sentence for archive, sentence in said.items() if sentence}
+
+
+def is_named_after(archive: Path, entry: Corpus, data: Path) -> bool:
+    """Whether an archive lies in the folder of a corpus, or bears its name."""
+    name, wanted = (re.sub(r"[\W_]", "", text.lower()) for text in (archive.name, entry.name))
+    return archive.is_relative_to(data / entry.name) or wanted in name
 
 
 def _recognised(entry: Corpus, names: Iterable[str], *, sure: bool) -> set[str]:
@@ -136,22 +140,41 @@ def _below(folder: Path) -> list[str]:
 
 def members(archive: Path) -> list[str]:
     """Names of the files in a zip or tar archive; none when it cannot be read, which :func:`damaged` tells."""
-    try:
-        return _listed(archive)
-    except study.UserError:
-        return []
+    return _listed(archive)[0]
 
 
-def _listed(archive: Path) -> list[str]:
+def check_open(archive: Path) -> None:
+    """Refuse an archive that cannot be unpacked.
+
+    Raises
+    ------
+    study.UserError
+        When it is no archive, is damaged in what lists its files, or asks for a password.
+    """
+    if _listed(archive)[1]:
+        raise study.UserError(_listed(archive)[1])
+
+
+def _listed(archive: Path) -> tuple[list[str], str]:
     stat = archive.stat()
     return _list(archive, stat.st_size, stat.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=64)
-def _list(archive: Path, _size: int, _changed: int) -> list[str]:
-    """To list a compressed tar all of it has to be read, and every corpus asks what is in it."""
-    with _opened(archive) as (names, _):
-        return names
+def _list(archive: Path, _size: int, _changed: int) -> tuple[list[str], str]:
+    """Names in an archive and why it cannot be unpacked, empty where it can.
+
+    To list a compressed tar all of it has to be read, and every corpus asks what is in it.
+    """
+    try:
+        with _opened(archive) as (names, opened):
+            locked = isinstance(opened, zipfile.ZipFile) and any(info.flag_bits & 1 for info in opened.infolist())
+    except study.UserError as error:
+        return [], str(error)
+    except OSError as error:
+        return [], f"{archive}: cannot be read ({error.strerror}); mend its permissions or its disk"
+    advice = "asks for a password; unpack it yourself and leave the folder in place of the archive"
+    return names, f"{archive}: {advice}" if locked else ""
 
 
 @contextmanager
@@ -170,13 +193,22 @@ def _opened(archive: Path) -> Iterator[tuple[list[str], object]]:
         else:
             with tarfile.open(archive) as opened:
                 yield [info.name for info in opened.getmembers() if info.isfile()], opened
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError) as error:
-        with open(archive, "rb") as file:
-            start = file.read(40)
-        page = " (it begins like a web page)" if start.lstrip().lower().startswith((b"<!doctype", b"<html")) else ""
-        raise study.UserError(
-            f"{archive}: not readable as a zip or tar archive{page}, or damaged ({error}); delete it and get it again"
-        ) from error
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
+        raise _unreadable(archive, error) from error
+    except OSError as error:
+        if error.errno is not None:  # of the disk; decoders of gzip and bzip2 raise some without a number
+            raise
+        raise _unreadable(archive, error) from error
+
+
+def _unreadable(archive: Path, error: Exception) -> study.UserError:
+    with open(archive, "rb") as file:
+        start = file.read(40)
+    page = " (it begins like a web page)" if start.lstrip().lower().startswith((b"<!doctype", b"<html")) else ""
+    why = str(error).splitlines()[0].rstrip(":") if str(error) else type(error).__name__  # tarfile lists all it tried
+    return study.UserError(
+        f"{archive}: not readable as a zip or tar archive{page}, or damaged ({why}); delete it and get it again"
+    )
 
 
 def unpack(archive: Path, target: Path, *, holder: Path, only: Corpus | None = None) -> int:
@@ -198,7 +230,13 @@ def unpack(archive: Path, target: Path, *, holder: Path, only: Corpus | None = N
     -------
     int
         Files that are now in `target`.
+
+    Raises
+    ------
+    study.UserError
+        For an archive that is damaged or asks for a password; `target` is as it was.
     """
+    check_open(archive)
     shutil.rmtree(holder, ignore_errors=True)
     try:
         with _opened(archive) as (names, opened):

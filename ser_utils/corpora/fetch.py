@@ -68,7 +68,7 @@ def _found(entry: Corpus, data: Path, here: State) -> byhand.Found | None:
 def table(data: Path, *, profile: str = "full") -> list[str]:
     """Lines of a table: every corpus, those of `profile` too, what is here of it, its licence, and how to get it.
 
-    Damaged archives and tables that cannot be read are named below.
+    Archives and tables that cannot be read are named below.
     """
     head = ("name", "kind", "here", "size", "official", "licence", "get")
     rows, broken = [head], []
@@ -80,7 +80,7 @@ def table(data: Path, *, profile: str = "full") -> list[str]:
             broken.append(str(error))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return lines + byhand.damaged(data) + broken
+    return [*lines, *byhand.damaged(data, corpora.CORPORA).values(), *broken]
 
 
 def _row(entry: Corpus, data: Path) -> tuple[str, ...]:
@@ -131,8 +131,6 @@ def get(names: Sequence[str], data: Path, *, keep: bool = False, dry_run: bool =
             known = ", ".join(_real())
             raise study.UserError(f"corpus '{name}' is unknown{nearest(name, _real())}; known corpora are {known}")
     entries = [corpora.CORPORA[name] for name in dict.fromkeys(names)]
-    for sentence in byhand.damaged(data):
-        study.progress(sentence)
     if dry_run:
         return int(not all([_plan(entry, data) for entry in entries]))
     _check_writable(data)
@@ -165,8 +163,11 @@ def _plan(entry: Corpus, data: Path) -> bool:
         print(f"{entry.name}: synthesised on first use; nothing to get")
         return True
     here = state(entry, data)
+    _say_damaged(entry, data, here)
     found = _found(entry, data, here)
     if found:
+        if found.archive:
+            byhand.check_open(found.path)
         print(f"{entry.name}: would take {found} from {found.path}")
         return True
     todo = _todo(entry, data, here)
@@ -187,7 +188,9 @@ def _bring(entry: Corpus, data: Path, *, keep: bool) -> bool:
     if entry.synthetic:
         print(f"{entry.name}: synthesised on first use; nothing to get")
         return True
-    here = _use_by_hand(entry, data, state(entry, data))
+    here = state(entry, data)
+    _say_damaged(entry, data, here)
+    here = _use_by_hand(entry, data, here)
     todo = _todo(entry, data, here)
     if todo:
         _fetch(entry, data, todo, keep=keep)
@@ -210,6 +213,17 @@ def _say_steps(entry: Corpus, data: Path, here: State) -> None:
     print(f"  Then: ./run_all.sh data get {entry.name}")
 
 
+def _say_damaged(entry: Corpus, data: Path, here: State) -> None:
+    """Name archives that may hold what is missing of a corpus and cannot be read, so that nobody waits for them.
+
+    Where a person has to get the corpus, those are all that no other corpus gave its name to.
+    """
+    for archive, sentence in byhand.damaged(data, [entry.name]).items() if not here.complete else ():
+        named = [name for name, other in corpora.CORPORA.items() if byhand.is_named_after(archive, other, data)]
+        if entry.name in named or not (named or byhand.members(archive) or _downloads(entry)):
+            study.progress(sentence)
+
+
 def _use_by_hand(entry: Corpus, data: Path, here: State) -> State:
     """Unpack archives, or link a folder, that a person put into the data root; what is here then."""
     while found := _found(entry, data, here):
@@ -226,9 +240,11 @@ def _use_by_hand(entry: Corpus, data: Path, here: State) -> State:
 def _take(entry: Corpus, data: Path, found: byhand.Found) -> None:
     folder = data / entry.name
     if found.archive:
-        with _disk(found.path):
-            byhand.unpack(found.path, folder, holder=data / HOLDER / entry.name / "unpacked", only=entry)
-        _tidy(data / HOLDER / entry.name)
+        try:
+            with _disk(found.path):
+                byhand.unpack(found.path, folder, holder=data / HOLDER / entry.name / "unpacked", only=entry)
+        finally:
+            _tidy(data / HOLDER / entry.name)
         print(f"{entry.name}: unpacked into {folder}; {found.path.name} is no longer needed")
     elif folder.exists():
         print(
