@@ -14,6 +14,7 @@ import soundfile as sf
 from ser_utils import study
 from ser_utils.corpora import CORPORA, cremad, emodb, esc50, fetch, meld, ravdess, savee, tess
 from ser_utils.corpora.base import EMOTIONS, LABELS, MISSING, LeftOut
+from ser_utils.corpora.finding import STOPS
 from ser_utils.corpora.scan import scan
 
 SPEECH = {module.CORPUS.name: module for module in (ravdess, emodb, cremad, tess, savee)}
@@ -143,6 +144,22 @@ def test_emodb_clip_whose_name_holds_an_unknown_code_stops_a_run(tmp_path):
     put(tmp_path / "emodb", "03a01Fa.wav", "03a01Xa.wav")
     told = [(finding.path, finding.action) for finding in scan(emodb.CORPUS, tmp_path).findings]
     assert ("emodb/03a01Xa.wav", "stops the run") in told
+
+
+@pytest.mark.parametrize("speaker", ["19", "99"])
+def test_emodb_speaker_that_nobody_is_stops_a_run(tmp_path, speaker):
+    found = scan(emodb.CORPUS, put(tmp_path, "emodb/wav/03a01Fa.wav", f"emodb/wav/{speaker}a01Fa.wav")).findings
+    assert [item.problem for item in found if item.action == STOPS] == [
+        f"speaker code '{speaker}' is not one of {', '.join(emodb.SPEAKERS)}"
+    ]
+
+
+def test_a_file_out_of_place_is_told_with_what_is_wrong_in_its_name(tmp_path):
+    root = put(tmp_path, "emodb/wav/03a01Fa.wav", "emodb/wav/xxa01Fa.wav", "emodb/wav/03c01Fa.wav")
+    problems = {item.path: item.problem for item in scan(emodb.CORPUS, root).findings}
+    layout = "not read: lies outside the layout emodb/wav/03a01Fa.wav"
+    assert problems["emodb/wav/xxa01Fa.wav"].startswith(f"{layout} (speaker code 'xx' is not one of 03, 08")
+    assert problems["emodb/wav/03c01Fa.wav"].startswith(f"{layout} (sentence code 'c01' is not one of a01")
 
 
 @pytest.mark.parametrize("clip", ["03a01F1", "03a01FA", "03a01Xa", "99a01Fa", "03a03Fa", "03a01F"])

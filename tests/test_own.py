@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import soundfile as sf
 
 from ser_utils import study
 from ser_utils.corpora import base, own
+from ser_utils.corpora.scan import scan
 
 
 def corpus(root, table, *, name="mine", written="labels.csv", sounds=(), **settings):
@@ -59,7 +61,7 @@ def test_no_settings_at_all_is_an_empty_mapping(tmp_path):
     assert own.entry("mine", None, tmp_path).emotions == ("sad",)
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_separators_and_encodings(tmp_path, separator, encoding):
     lines = [["File_Name", "EMOTION", "Speaker ID", "Transcript"], ["a.wav", "sad", "Zoë", '"one, two; three"']]
@@ -136,6 +138,25 @@ def test_everything_can_be_named(tmp_path):
     assert "language" not in found  # a scan takes the corpus's own
 
 
+def test_a_column_can_be_switched_off(tmp_path):
+    table = "path,emotion,actor,set\na.wav,sad,x,train\nb.wav,sad,x,test\nc.wav,sad,y,test\n"
+    entry = corpus(tmp_path, table, columns={"speaker": None, "split": None})
+    assert (entry.n_speakers, entry.split) == (0, "random")
+    assert (rows(entry, tmp_path)[["speaker", "split"]] == "").all(axis=None)
+    with pytest.raises(study.UserError, match="columns: emotion is null, but is needed; write the column's name"):
+        corpus(tmp_path, table, columns={"emotion": None})
+
+
+def test_a_label_of_signs_alone_is_no_emotion_unless_the_profile_says_so(tmp_path):
+    table = "path,emotion\na.wav,-\nb.wav,\nc.wav,sad\n"
+    found = rows(corpus(tmp_path, table), tmp_path)
+    assert found["exclude_reason"].tolist() == ["the table gives no emotion ('-')", "the table gives no emotion", ""]
+    left_out = rows(corpus(tmp_path, table, emotions={"-": None}), tmp_path)
+    assert left_out["exclude_reason"][0] == "left out by the profile: emotion '-' is not used"
+    named = rows(corpus(tmp_path, table, emotions={"-": "neutral"}), tmp_path)
+    assert named["emotion"].tolist() == ["neutral", "", "sad"]
+
+
 def test_paths_start_at_the_table_unless_a_folder_is_named(tmp_path):
     (tmp_path / "mine" / "sub").mkdir(parents=True)
     entry = corpus(tmp_path, "path,emotion\nx/a.wav,sad\n", written="sub/t.csv", **{"file": "sub/t.csv"})
@@ -188,6 +209,40 @@ def test_a_clip_without_speaker_among_others_is_left_out(tmp_path):
     assert (entry.n_speakers, entry.split) == (2, "loso")
 
 
+@pytest.mark.parametrize("nobody", ["NaN", "none", "NULL", "n/a", "Unknown", "-", "?"])
+def test_a_word_for_nobody_is_no_speaker(tmp_path, nobody):
+    some = corpus(tmp_path, speakers("x", "y") + f"\nodd.wav,sad,{nobody}")
+    assert rows(some, tmp_path)["exclude_reason"].tolist()[-1] == f"the table gives no speaker ('{nobody}')"
+    assert (some.n_speakers, some.split) == (2, "loso")
+    nobodies = corpus(tmp_path, f"path,emotion,speaker\na.wav,sad,{nobody}\nb.wav,happy,\n")
+    assert (nobodies.n_speakers, nobodies.split, nobodies.leaks) == (0, "random", ("speaker",))
+    assert (rows(nobodies, tmp_path)["exclude_reason"] == "").all()
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("Ann", "ann", "ANN", "Bob", "bob"), "'Ann' and 'ann' and 'ANN'; 'Bob' and 'bob'; write one name"),
+        (("1", "01", "1.0", "2"), "'1' and '01' and '1.0'; write one name"),
+        (("s_01", "S1", "s2"), "'s_01' and 'S1'; write"),
+        (("Ann Lee", "Ann_Lee"), "'Ann Lee' and 'Ann_Lee'; write"),
+        (("Zo\u00eb", "Zoe\u0308"), "may be one speaker"),
+    ],
+)
+def test_a_person_under_two_spellings_is_not_taken_for_two(tmp_path, names, told):
+    with pytest.raises(study.UserError) as raised:
+        corpus(tmp_path, speakers(*names))
+    message = str(raised.value)
+    assert "labels.csv: column 'speaker' spells what may be one speaker in several ways: " in message
+    assert told in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("names", [("1", "10", "2"), ("1_11", "11_1", "111"), ("1.0", "1.5"), ("s1", "s10", "t1")])
+def test_speakers_that_only_look_alike_are_kept_apart(tmp_path, names):
+    assert corpus(tmp_path, speakers(*names)).n_speakers == len(names)
+
+
 def test_official_parts_are_used(tmp_path):
     table = "path,emotion,speaker,Set\na.wav,sad,x,Train\nb.wav,sad,y,dev\nc.wav,sad,z,TEST\nd.wav,sad,z,\n"
     entry = corpus(tmp_path, table)
@@ -235,6 +290,40 @@ def test_files_are_found_by_stem_by_case_and_in_folders_below(tmp_path):
     sounds = ["deep/one.flac", "two.WAV", "clips/three.v2.ogg"]
     entry = corpus(tmp_path, "path,emotion\none,sad\nTWO.wav,sad\nthree.v2,sad\nfour,sad\n", sounds=sounds)
     assert rows(entry, tmp_path)["path"].tolist() == ["deep/one.flac", "two.WAV", "clips/three.v2.ogg", "four"]
+
+
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFD", "NFC"), ("NFC", "NFD")])
+@pytest.mark.parametrize("written", ["Größe/Zoë.wav", "zoë.WAV", "Zoë"])
+def test_accents_are_found_in_either_form(tmp_path, on_disk, in_table, written):
+    """macOS takes letters and accents apart in the names of files."""
+    sound = unicodedata.normalize(on_disk, "Größe/Zoë.wav")
+    entry = corpus(tmp_path, f"path,emotion\n{unicodedata.normalize(in_table, written)},sad\n", sounds=[sound])
+    found = rows(entry, tmp_path)
+    assert (found["path"][0], found["clip_id"][0]) == (sound, "Zoë")
+
+
+def test_the_sign_of_augmented_copies_stands_in_no_id(tmp_path):
+    names = ["a~1.wav", "b.wav"]
+    entry = corpus(tmp_path, "\n".join(["path,emotion", *(f"{name},sad" for name in names)]))
+    assert rows(entry, tmp_path)["clip_id"].tolist() == ["a-1", "b"]
+    names = ["a~1.wav", "a-1.wav", "a_1.wav", "~-.wav", "-~.wav"]
+    entry = corpus(tmp_path, "\n".join(["path,emotion", *(f"{name},sad" for name in names)]))
+    ids = rows(entry, tmp_path)["clip_id"]
+    assert ids.is_unique
+    assert not ids.str.contains("~").any()
+
+
+def test_a_table_without_any_sound_stops_and_one_clip_is_enough_to_go_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_OUT", str(tmp_path / "out"))
+
+    def stopping(entry):
+        return [item.problem for item in scan(entry, tmp_path).findings if item.action == "stops the run"]
+
+    table = "path,emotion\nclips/a.wav,sad\nb.wav,sad\n"
+    assert stopping(corpus(tmp_path, table)) == [
+        "no sound found: none of the 2 clips of the table has a file, the first would be mine/clips/a.wav"
+    ]
+    assert stopping(corpus(tmp_path, table, sounds=["b.wav"])) == []
 
 
 def test_a_link_that_leads_back_makes_no_second_file(tmp_path):
@@ -293,6 +382,10 @@ def test_unknown_emotions_are_named_together_with_their_counts_and_what_to_write
     [
         ("", "labels.csv: the table is empty; write a line of column names"),
         ("path,emotion\n", "labels.csv: the table has no rows"),
+        (
+            "path:emotion\na.wav:sad\n",
+            r"line 1: one field, 'path:emotion', .* separate them with commas, semicolons, tabs",
+        ),
         ("path,emotion\na.wav,sad,x\n", "labels.csv, line 2: 3 fields where the first line has 2; put texts"),
         ('path,emotion\na.wav,"sad\n', r"labels.csv, line 2: not readable as CSV \(.*; mend it"),
         (

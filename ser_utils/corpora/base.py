@@ -142,6 +142,7 @@ class Corpus:
     expected: Callable[[], frozenset[str]] | None = field(default=None, repr=False)  # clip_id of every official clip
     hashes: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False)  # clip_id → sha256 of its .wav
     defects: Mapping[str, str] = field(default_factory=dict)  # clip_id of a bad official clip → why it is left out
+    needs_sound: bool = False  # whether `table` is of no use, and stops a run, where no clip of it has a file
     tables: tuple[str, ...] = ()  # names of the files that `table` reads
     beside: tuple[str, ...] = ()  # globs below the corpus folder: files that belong to it and are not read
     n_speakers: int = 0

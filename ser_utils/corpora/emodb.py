@@ -102,7 +102,7 @@ CORPUS = Corpus(
     address="http://emodb.bilderbar.info",
     downloads=lambda: (Download(address="http://emodb.bilderbar.info/download/download.zip", to="download.zip"),),
     layout="emodb/wav/03a01Fa.wav",
-    pattern="**/[01][0-9][ab]*",  # some copies have no folder wav
+    pattern="**/[0-9][0-9][ab]*",  # some copies have no folder wav
     parse=parse,
     n_clips=535,
     expected=expected,

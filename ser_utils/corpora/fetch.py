@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ser_utils import corpora, study, transfer
-from ser_utils.corpora import byhand, download
+from ser_utils.corpora import byhand, choice, download
 from ser_utils.corpora.base import AUDIO_SUFFIXES, Corpus, Download
 from ser_utils.corpora.ledger import Ledger
-from ser_utils.corpora.scan import files, nearest
+from ser_utils.corpora.scan import files
 from ser_utils.decoding import HEAD, LFS_POINTER
 
 HOLDER = ".part"  # folder of the data root for what is under way
@@ -128,8 +128,7 @@ def get(names: Sequence[str], data: Path, *, keep: bool = False, dry_run: bool =
         raise study.UserError(f"data get needs a name: one or more of {', '.join(_real())}")
     for name in names:
         if name not in corpora.CORPORA:
-            known = ", ".join(_real())
-            raise study.UserError(f"corpus '{name}' is unknown{nearest(name, _real())}; known corpora are {known}")
+            choice.known(name, _real())
     entries = [corpora.CORPORA[name] for name in dict.fromkeys(names)]
     if dry_run:
         return int(not all([_plan(entry, data) for entry in entries]))

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ser_utils import study
-from ser_utils.corpora import tabular
-from ser_utils.corpora.base import AUDIO_SUFFIXES, EMOTIONS, LABELS, Corpus
+from ser_utils.corpora import locate, tabular, words
+from ser_utils.corpora.base import EMOTIONS, LABELS, Corpus
 from ser_utils.corpora.scan import nearest
 
 SETTINGS: dict[str, tuple[type, str]] = {  # setting → type, what to write instead of something else
@@ -30,36 +29,6 @@ SETTINGS: dict[str, tuple[type, str]] = {  # setting → type, what to write ins
     "language": (str, "an ISO 639-1 code in quotes, such as 'en'"),
     "licence": (str, "a text"),
     "title": (str, "a text, in quotes where it looks like a number"),
-}
-COLUMNS = {  # what is read → names that a column of it may have, the first that is there
-    "path": ("path", "filename", "file", "filepath", "audiopath", "wav", "audio", "clip"),
-    "emotion": ("emotion", "emotions", "emotionlabel", "label", "class", "category"),
-    "speaker": ("speaker", "speakerid", "spk", "actor", "actorid", "subject", "subjectid"),
-    "text": ("text", "transcript", "transcription", "utterance"),
-    "sentence": ("sentence", "sentenceid"),
-    "gender": ("gender", "sex"),
-    "split": ("split", "set", "subset", "partition", "part", "fold"),
-    "dialogue": ("dialogue", "dialogueid", "conversation"),
-    "intensity": ("intensity",),
-    "language": ("language", "lang"),
-}
-NEEDED = ("path", "emotion")
-SYNONYMS = {
-    "angry": ("anger", "ang", "rage"),
-    "calm": ("calmness",),
-    "disgust": ("disgusted", "dis"),
-    "fear": ("fearful", "afraid", "scared", "fea"),
-    "happy": ("happiness", "joy", "joyful", "hap"),
-    "neutral": ("neutrality", "neu"),
-    "sad": ("sadness",),
-    "surprise": ("surprised", "pleasantsurprise", "pleasantsurprised", "ps", "sur"),
-    "boredom": ("bored", "bor"),
-}
-GENDERS = {"female": ("f", "female", "w", "woman"), "male": ("m", "male", "man")}
-PARTS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev", "development"),
-    "test": ("test", "testing", "eval", "evaluation"),
 }
 MAX_LOSO = 12  # speakers; with more, groups of speakers keep the number of folds small
 UNCHECKED = "speakers are unknown: speaker independence cannot be checked, and scores may come from known speakers"
@@ -104,6 +73,7 @@ def entry(name: str, settings: Mapping[str, Any] | None, data: Path, *, register
         "pattern": "**/*",
         "table": functools.partial(_table, name=name, settings=settings),
         "n_clips": 0,
+        "needs_sound": True,
     }
     if not (data / name).is_dir():
         return Corpus(version="absent", **known)
@@ -154,7 +124,7 @@ def _check_settings(name: str, settings: Mapping[str, Any]) -> None:
         if type(value) is not kind:
             raise study.UserError(f"tables: {name}: {key} is {json.dumps(value, default=str)}; write {advice}")
     for key in ("file", "audio"):
-        if _outside(_below(settings.get(key, ""))):
+        if locate.leads_out(locate.tidy(settings.get(key, ""))):
             raise study.UserError(
                 f"tables: {name}: {key} {settings[key]} leads out of the corpus folder; write a path below it"
             )
@@ -169,18 +139,17 @@ def _check_settings(name: str, settings: Mapping[str, Any]) -> None:
 
 def _check_columns(name: str, columns: Mapping[str, Any]) -> None:
     for role, column in columns.items():
-        if role not in COLUMNS:
+        if role not in words.COLUMNS:
             raise study.UserError(
-                f"tables: {name}: columns: '{role}' is not read{nearest(str(role), COLUMNS)}; known are "
-                f"{', '.join(COLUMNS)}"
+                f"tables: {name}: columns: '{role}' is not read{nearest(str(role), words.COLUMNS)}; known are "
+                f"{', '.join(words.COLUMNS)}"
             )
-        if not isinstance(column, str):
-            raise study.UserError(f"tables: {name}: columns: {role} is {column!r}; write the column's name in quotes")
-
-
-def _plain(text: str) -> str:
-    """A name as it is compared: case, spaces, ``_`` and other signs do not count."""
-    return re.sub(r"[\W_]", "", str(text).casefold())
+        if column is None and role in words.NEEDED:
+            raise study.UserError(f"tables: {name}: columns: {role} is null, but is needed; write the column's name")
+        if column is not None and not isinstance(column, str):
+            raise study.UserError(
+                f"tables: {name}: columns: {role} is {column!r}; write the column's name in quotes, or null"
+            )
 
 
 # --- labels -----------------------------------------------------------------------------------------------------
@@ -197,32 +166,39 @@ def _labels(folder: Path, *, name: str, settings: Mapping[str, Any]) -> tuple[Pa
     columns = _columns(raw, file, name, settings.get("columns", {}))
     found = pd.DataFrame({role: raw[column] for role, column in columns.items()}, index=raw.index)
     rows = pd.DataFrame(index=raw.index).assign(**({"speaker": ""} | LABELS))
-    emotions, known = _emotions(found["emotion"], file, name, settings.get("emotions", {}))
-    rows = rows.assign(emotion=emotions, emotion_raw=found["emotion"], path=_paths(found["path"], file, settings))
+    emotions, unused = _emotions(found["emotion"], file, name, settings.get("emotions", {}))
+    rows = rows.assign(
+        emotion=emotions, emotion_raw=found["emotion"], path=locate.paths(found["path"], file, _base(settings))
+    )
     for role in ("speaker", "text", "sentence", "dialogue", "intensity", "language"):
         if role in found:
             rows[role] = found[role]
     if "language" in rows:
         rows["language"] = rows["language"].where(rows["language"] != "", settings.get("language", ""))
-    rows["speaker"] = rows["speaker"].map(lambda who: f"{name}_{who}" if who else "")
-    rows["gender"] = _translated(found, "gender", GENDERS, "unknown")
-    rows["split"], notes = _parts(found, columns, file, chosen="split" in settings.get("columns", {}))
-    rows["exclude_reason"] = _reasons(rows, known)
+    words.check_speakers(rows["speaker"], f"{file}: column '{columns.get('speaker', '')}'")
+    who = rows["speaker"]
+    rows["speaker"] = [f"{name}_{speaker}" if not words.names_nobody(speaker) else "" for speaker in who]
+    rows["gender"] = _translated(found, "gender", words.GENDERS, "unknown")
+    rows["split"], notes = _parts(found, columns, file, chosen=bool(settings.get("columns", {}).get("split")))
+    rows["exclude_reason"] = [emotion or other for emotion, other in zip(unused, _reasons(rows, who), strict=True)]
     rows, twice = _once(rows, file)
     rows.attrs["notes"] = notes | twice
     return file, rows
 
 
-def _columns(raw: pd.DataFrame, file: Path, name: str, chosen: Mapping[str, str]) -> dict[str, str]:
-    """What is read → column of the table."""
+def _columns(raw: pd.DataFrame, file: Path, name: str, chosen: Mapping[str, str | None]) -> dict[str, str]:
+    """What is read → column of the table; without what the profile switches off."""
     plain: dict[str, list[str]] = defaultdict(list)
     for column in raw.columns:
-        plain[_plain(column)].append(column)
+        plain[words.plain(column)].append(column)
     there = f"its columns are {', '.join(raw.columns)}"
     found = {}
-    for role, aliases in COLUMNS.items():
+    switched_off = {role for role, column in chosen.items() if column is None}
+    for role, aliases in words.COLUMNS.items():
+        if role in switched_off:
+            continue
         wanted = [chosen[role]] if role in chosen else aliases
-        match = next((plain[_plain(alias)] for alias in wanted if _plain(alias) in plain), [])
+        match = next((plain[words.plain(alias)] for alias in wanted if words.plain(alias) in plain), [])
         if len(match) > 1:
             raise study.UserError(f"{file}: {len(match)} columns are called {match[0]}; rename all but one")
         if role in chosen and not match:
@@ -230,7 +206,7 @@ def _columns(raw: pd.DataFrame, file: Path, name: str, chosen: Mapping[str, str]
                 f"{file}: column '{chosen[role]}' does not exist{nearest(chosen[role], raw.columns)}; "
                 f"{there}; mend tables: {name}: columns: {role}: in the profile"
             )
-        if role in NEEDED and not match:
+        if role in words.NEEDED and not match:
             raise study.UserError(
                 f"{file}: no column for {role}; {there}; write '{role}: <column>' under tables: {name}: "
                 "columns: in the profile"
@@ -241,20 +217,20 @@ def _columns(raw: pd.DataFrame, file: Path, name: str, chosen: Mapping[str, str]
 
 def _emotions(
     labels: pd.Series, file: Path, name: str, chosen: Mapping[str, str | None]
-) -> tuple[pd.Series, dict[str, str | None]]:
-    """Emotion of each label, empty where its clips are left out; and the dictionary."""
-    known: dict[str, str | None] = {_plain(e): e for e in EMOTIONS}
-    known |= {word: emotion for emotion, words in SYNONYMS.items() for word in words}
-    occurring = {_plain(label): label for label in labels}
+) -> tuple[pd.Series, list[str]]:
+    """Emotion of each label, empty where its clips are left out, and why they are."""
+    keys = labels.map(_key)
     for label in chosen:
-        if _plain(label) not in occurring:
+        if _key(label) not in set(keys):
             raise study.UserError(
                 f"tables: {name}: emotions: label '{label}' occurs nowhere in {file}"
                 f"{nearest(str(label), set(labels) - {''})}; mend the line, or delete it"
             )
-    known |= {"": None} | {_plain(label): emotion for label, emotion in chosen.items()}
-    plain = labels.map(_plain)
-    counts = labels[~plain.isin(known)].value_counts()
+    profile = {_key(label): emotion for label, emotion in chosen.items()}
+    known: dict[str, str | None] = {words.plain(e): e for e in EMOTIONS}
+    known |= {word: emotion for emotion, names in words.EMOTIONS.items() for word in names}
+    known |= {key: None for key in keys if not words.plain(key)} | profile
+    counts = labels[~keys.isin(known)].value_counts()
     if len(counts):
         listed = ", ".join(f"'{label}' ({n} {'clip' if n == 1 else 'clips'})" for label, n in counts.items())
         raise study.UserError(
@@ -262,35 +238,47 @@ def _emotions(
             f"'{counts.index[0]}: happy' (one of {', '.join(EMOTIONS)}), or '{counts.index[0]}: null' to leave its "
             "clips out"
         )
-    return plain.map(lambda word: known[word] or "").astype("str"), known
+    reasons = [
+        "" if known[key]
+        else f"left out by the profile: emotion '{label}' is not used" if key in profile
+        else _gives_no("emotion", label)
+        for key, label in zip(keys, labels, strict=True)
+    ]  # fmt: skip
+    return keys.map(lambda key: known[key] or "").astype("str"), reasons
 
 
-def _reasons(rows: pd.DataFrame, known: Mapping[str, str | None]) -> list[str]:
-    """Why a row is not used; empty where it is."""
+def _key(label: str) -> str:
+    """A label as it is compared; one of signs alone, such as ``-``, stays as it is."""
+    return words.plain(label) or str(label).strip()
+
+
+def _gives_no(what: str, written: str) -> str:
+    return f"the table gives no {what}" + (f" ('{written}')" if written else "")
+
+
+def _reasons(rows: pd.DataFrame, written: pd.Series) -> list[str]:
+    """Why a row with an emotion is not used: other rows have a speaker, or a part of the split, and it has none."""
     named, divided = (rows["speaker"] != "").any(), (rows["split"] != "").any()
 
-    def reason(row: Any) -> str:
-        if not row.emotion:
-            what = f"emotion '{row.emotion_raw}' is not used" if row.emotion_raw else "the table gives no emotion"
-            return f"left out by the profile: {what}" if row.emotion_raw else what
-        if named and not row.speaker:
-            return "the table gives no speaker"
-        return "the table gives no part of the split" if divided and not row.split else ""
+    def reason(speaker: str, split: str, who: str) -> str:
+        if named and not speaker:
+            return _gives_no("speaker", who)
+        return "the table gives no part of the split" if divided and not split else ""
 
-    return [reason(row) for row in rows.itertuples()]
+    return [reason(*row) for row in zip(rows["speaker"], rows["split"], written, strict=True)]
 
 
-def _translated(found: pd.DataFrame, role: str, words: Mapping[str, Collection[str]], other: str) -> pd.Series:
-    known = {word: value for value, names in words.items() for word in names}
+def _translated(found: pd.DataFrame, role: str, values: Mapping[str, Collection[str]], other: str) -> pd.Series:
+    known = {word: value for value, names in values.items() for word in names}
     column = found[role] if role in found else pd.Series("", index=found.index)
-    return column.map(lambda text: known.get(_plain(text), other)).astype("str")
+    return column.map(lambda text: known.get(words.plain(text), other)).astype("str")
 
 
 def _parts(
     found: pd.DataFrame, columns: Mapping[str, str], file: Path, *, chosen: bool
 ) -> tuple[pd.Series, dict[str, str]]:
     """Official part of each row, and a note where a column that looked like parts holds something else."""
-    parts = _translated(found, "split", PARTS, "")
+    parts = _translated(found, "split", words.PARTS, "")
     strange = sorted(set(found["split"][parts == ""]) - {""}) if "split" in found else []
     if "split" not in found or (not strange and {"train", "test"} <= set(parts)):
         return parts, {}
@@ -308,7 +296,8 @@ def _once(rows: pd.DataFrame, file: Path) -> tuple[pd.DataFrame, dict[str, str]]
             if len(values) > 1:
                 lines = ", ".join(map(str, same.index))
                 raise study.UserError(
-                    f"{file}, lines {lines}: {path} is labelled {' and '.join(values)}; keep one of them"
+                    f"{file}, lines {lines}: {path} is labelled "
+                    f"{' and '.join(value or f'no {what}' for value in values)}; keep one of them"
                 )
     twice = rows.duplicated("path")
     count = int(twice.sum())
@@ -338,40 +327,12 @@ def _speakers(used: pd.DataFrame) -> dict[str, Any]:
     return known | {"split": "loso" if len(names) <= MAX_LOSO else "speaker_groups"}
 
 
-# --- paths ------------------------------------------------------------------------------------------------------
-
-
-def _below(path: str) -> str:
-    """A path with forward slashes and without detours."""
-    return posixpath.normpath(path.replace("\\", "/")) if path else ""
-
-
-def _absolute(path: str) -> bool:
-    return re.match(r"[\\/]|[A-Za-z]:", path) is not None
-
-
-def _outside(path: str) -> bool:
-    return _absolute(path) or path.split("/")[0] == ".."
-
-
-def _paths(written: pd.Series, file: Path, settings: Mapping[str, Any]) -> pd.Series:
-    """Paths below the corpus folder, as written."""
-    base = _base(settings)
-    paths = written.map(lambda path: path if _absolute(path) else _below(f"{base}/{path}"))
-    for line, path in written.items():
-        if not path:
-            raise study.UserError(f"{file}, line {line}: the path is empty; write one, or delete the line")
-        if _outside(paths[line]):
-            raise study.UserError(
-                f"{file}, line {line}: path {path} leads out of the corpus folder; put the clips into that folder and "
-                "write paths relative to the table, or to the folder named by audio: in the profile"
-            )
-    return paths
+# --- files ------------------------------------------------------------------------------------------------------
 
 
 def _base(settings: Mapping[str, Any]) -> str:
     """Folder that paths start from, below the corpus folder."""
-    return _below(settings.get("audio") or posixpath.dirname(_below(settings.get("file", ""))) or ".")
+    return locate.tidy(settings.get("audio") or posixpath.dirname(locate.tidy(settings.get("file", ""))) or ".")
 
 
 def _table(folder: Path, *, name: str, settings: Mapping[str, Any]) -> pd.DataFrame:
@@ -379,37 +340,9 @@ def _table(folder: Path, *, name: str, settings: Mapping[str, Any]) -> pd.DataFr
     if not folder.is_dir():
         raise study.UserError(f"{folder}: no such folder; put the table and its clips there")
     file, rows = _labels(folder, name=name, settings=settings)
-    locate = _finder(folder, _base(settings))
-    rows["path"] = [locate(path, f"{file}, line {line}") for line, path in rows["path"].items()]
+    find = locate.finder(folder, _base(settings))
+    rows["path"] = [find(path, f"{file}, line {line}") for line, path in rows["path"].items()]
     for path, same in rows[rows.duplicated("path", keep=False)].groupby("path", sort=False):
         raise study.UserError(f"{file}, lines {', '.join(map(str, same.index))}: all mean {path}; keep one of them")
-    stems = rows["path"].map(lambda path: os.path.splitext(path)[0])
-    names = [stems.map(posixpath.basename), stems, rows["path"]]
-    rows["clip_id"] = next(ids for ids in names if ids.is_unique)
+    rows["clip_id"] = locate.clip_ids(rows["path"])
     return rows.reset_index(drop=True)
-
-
-def _finder(folder: Path, base: str) -> Callable[[str, str], str]:
-    """A function from a path as written to the path of the file: case and a missing suffix do not count.
-
-    A bare name is looked for in all folders below `base`. A path that fits no file stays as it is.
-    """
-    here, found = set(), defaultdict(set)
-    for path in study.files_below(folder):
-        if os.path.splitext(path)[1].lower() in AUDIO_SUFFIXES:
-            here.add(path)
-            for key in {path.casefold(), os.path.splitext(path)[0].casefold()}:
-                found[key].add(path)
-                if base == "." or path.startswith(f"{base}/"):
-                    found[f"*/{posixpath.basename(key)}"].add(path)
-
-    def locate(path: str, where: str) -> str:
-        if path in here:
-            return path
-        bare = posixpath.dirname(path) in ("" if base == "." else base,)
-        fits = found.get(path.casefold()) or (found.get(f"*/{posixpath.basename(path).casefold()}") if bare else None)
-        if fits and len(fits) > 1:
-            raise study.UserError(f"{where}: {path} fits {' and '.join(sorted(fits))}; write the whole path")
-        return next(iter(fits)) if fits else path
-
-    return locate

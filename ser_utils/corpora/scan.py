@@ -199,9 +199,16 @@ def _by_names(corpus: Corpus, root: Path, exclude: dict[str, str]) -> Listing:
         (found if isinstance(row, Finding) else rows).append(row)
     unread = f"not read: its suffix is none of {', '.join(AUDIO_SUFFIXES)}"
     found += notes(corpus, ((path, unread) for path in _paths(corpus, below.others)), "more such files")
-    outside = f"not read: lies outside the layout {corpus.layout}"
-    found += notes(corpus, ((path, outside) for path in _paths(corpus, below.elsewhere)), "more such files")
+    outside = ((path, _why_elsewhere(corpus, path)) for path in _paths(corpus, below.elsewhere))
+    found += notes(corpus, outside, "more such files")
     return Listing(rows, found, {_stem(path) for path in paths}, set(paths))
+
+
+def _why_elsewhere(corpus: Corpus, path: str) -> str:
+    """Why a file is not read that fits no pattern of the corpus: for its place, and for its name if that is wrong."""
+    row = _labels(corpus, path)
+    cause = f" ({row.problem})" if isinstance(row, Finding) else ""
+    return f"not read: lies outside the layout {corpus.layout}{cause}"
 
 
 def _paths(corpus: Corpus, below: list[str]) -> list[str]:
@@ -249,11 +256,19 @@ def _by_table(corpus: Corpus, root: Path, exclude: dict[str, str]) -> Listing:
 
 
 def _without_sound(corpus: Corpus, rows: list[dict[str, Any]], *, anything: bool) -> list[Finding]:
-    """One note that counts the clips whose sound is not there; their names too where `anything` is."""
+    """One note that counts the clips whose sound is not there; their names too where `anything` is.
+
+    Where nothing is and the corpus needs it, that stops a run.
+    """
     missing = [row["path"] for row in rows if row["exclude_reason"] == MISSING]
     if not missing:
         return []
     problem = f"{MISSING}: {len(missing)} of {len(rows)} clips of the table have no file"
+    if corpus.needs_sound and not anything:
+        problem = (
+            f"no sound found: none of the {len(rows)} clips of the table has a file, the first would be {missing[0]}"
+        )
+        return [Finding(corpus.name, corpus.name, problem, STOPS, "put the clips there, or mend the table's paths")]
     count = notes(corpus, [(corpus.name, problem)], "", advice=f"the layout is {corpus.layout}")
     if not anything:
         return count

@@ -13,7 +13,7 @@ import pyarrow as pa
 from ser_utils import study
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
-_SEPARATORS = (",", ";", "\t")
+_SEPARATORS = (",", ";", "\t", "|")
 _ZIP, _PARQUET = b"PK\x03\x04", b"PAR1"
 
 
@@ -52,7 +52,7 @@ def find(folder: Path, *, wanted: str, hint: str) -> Path:
 def read(file: Path) -> pd.DataFrame:
     """A table as text, without spaces around its values.
 
-    CSV is UTF-8, with or without a byte order mark, with commas, semicolons or tabs between the fields.
+    CSV is UTF-8, with or without a byte order mark, with commas, semicolons, tabs or ``|`` between the fields.
 
     Returns
     -------
@@ -111,6 +111,11 @@ def _csv(file: Path, data: bytes) -> pd.DataFrame:
         raise study.UserError(f"{file}, line {reader.line_num}: not readable as CSV ({error}); mend it") from error
     if not rows:
         raise study.UserError(f"{file}: the table is empty; write a line of column names and one row per clip")
+    if len(rows[0]) == 1:
+        raise study.UserError(
+            f"{file}, line {lines[0]}: one field, {rows[0][0]!r}, where a table has several; separate them with "
+            "commas, semicolons, tabs or |"
+        )
     for row, line in zip(rows, lines, strict=True):
         if len(row) != len(rows[0]):
             raise study.UserError(
