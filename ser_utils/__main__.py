@@ -21,6 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     keeper = study.ROOT if os.access(study.ROOT, os.W_OK) else study.output_root()
     os.environ.setdefault("NUMBA_CACHE_DIR", str(keeper / "data" / "derived" / ".numba"))  # compiled once per machine
     try:
+        study.n_jobs()  # a wrong SER_JOBS is told before anything is read
         return options.command(options)
     except study.UserError as error:
         print(*(f"error: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)

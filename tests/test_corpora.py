@@ -400,7 +400,7 @@ def test_a_changed_loader_is_other_code(monkeypatch, tmp_path):
     ("settings", "message"),
     [
         ({"corpora": ["ravdess", "ravdes"]}, r"corpus 'ravdes' is unknown \(did you mean ravdess\?\); known corpora"),
-        ({"noise": "esc"}, "corpus 'esc' is unknown"),
+        ({"noise": "esc"}, "config/any.yaml: corpus 'esc' is unknown"),
         ({"corpora": ["ravdess", "ravdess"]}, "any.yaml: corpora: ravdess stands there 2 times; write it once"),
         (
             {"corpora": ["ravdess", "esc50"]},

@@ -651,6 +651,12 @@ def test_a_check_takes_its_profile_before_the_names(data, monkeypatch, capsys):
     assert asked == [(["emodb"], {"profile": "demo"})]
 
 
+def test_a_wrong_number_of_processes_is_told_at_once(data, monkeypatch, capsys):
+    monkeypatch.setenv("SER_JOBS", "two")
+    assert command.main(["data", "list"]) == 2
+    assert capsys.readouterr().err.startswith("error: SER_JOBS=two is no number of processes")
+
+
 @pytest.mark.parametrize("words", ["data check --nonsense emodb", "verify emodb", "data check emodb --keeps"])
 def test_words_that_no_command_knows_are_refused(words, capsys):
     with pytest.raises(SystemExit):

@@ -31,7 +31,7 @@ def check(profile: str, registered: Mapping[str, Corpus]) -> None:
         own.check(name, settings, registered=registered)
     kinds = {name: entry.kind for name, entry in registered.items()} | dict.fromkeys(config["tables"], "speech")
     for name in wanted(config):
-        known(name, kinds)
+        known(name, kinds, where=f"{file}: ")
     _check_speech(config["corpora"], kinds, file)
     if config["noise"] and kinds[config["noise"]] != "noise":
         raise study.UserError(
@@ -60,8 +60,8 @@ def _of(kinds: Mapping[str, str], kind: str) -> str:
     return ", ".join(name for name, found in kinds.items() if found == kind)
 
 
-def known(name: str, names: Iterable[str]) -> None:
-    """Refuse a name that is not one of `names`.
+def known(name: str, names: Iterable[str], *, where: str = "") -> None:
+    """Refuse a name that is not one of `names`; the message begins with `where`.
 
     Raises
     ------
@@ -69,7 +69,9 @@ def known(name: str, names: Iterable[str]) -> None:
     """
     names = list(names)
     if name not in names:
-        raise study.UserError(f"corpus '{name}' is unknown{nearest(name, names)}; known corpora are {', '.join(names)}")
+        raise study.UserError(
+            f"{where}corpus '{name}' is unknown{nearest(name, names)}; known corpora are {', '.join(names)}"
+        )
 
 
 def wanted(config: Mapping[str, Any]) -> list[str]:

@@ -187,9 +187,7 @@ def _bring(entry: Corpus, data: Path, *, keep: bool) -> bool:
     if entry.synthetic:
         print(f"{entry.name}: synthesised on first use; nothing to get")
         return True
-    here = state(entry, data)
-    _say_damaged(entry, data, here)
-    here = _use_by_hand(entry, data, here)
+    here = _use_by_hand(entry, data, state(entry, data))
     todo = _todo(entry, data, here)
     if todo:
         _fetch(entry, data, todo, keep=keep)
@@ -225,6 +223,7 @@ def _say_damaged(entry: Corpus, data: Path, here: State) -> None:
 
 def _use_by_hand(entry: Corpus, data: Path, here: State) -> State:
     """Unpack archives, or link a folder, that a person put into the data root; what is here then."""
+    _say_damaged(entry, data, here)
     while found := _found(entry, data, here):
         before = here
         print(f"{entry.name}: found {found} in {found.path}")

@@ -58,7 +58,12 @@ def report(found: list[Finding], tables: dict[str, pd.DataFrame]) -> str:
         sum((table["exclude_reason"] == "").sum() for table in tables.values()),
     )
     end = f"{len(tables)} corpora: {clips} clips, {used} used; "
-    return "\n\n".join([*parts, end + (f"{stops} findings stop a run" if stops else "nothing stops a run")])
+    return "\n\n".join(
+        [
+            *parts,
+            end + (f"{stops} finding{'s stop' if stops > 1 else ' stops'} a run" if stops else "nothing stops a run"),
+        ]
+    )
 
 
 def _chapter(name: str, rows: pd.DataFrame, found: list[Finding]) -> str:
