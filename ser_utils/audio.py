@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import librosa
@@ -42,6 +44,24 @@ def load(path: Path | str, *, sr: int = SAMPLE_RATE) -> np.ndarray:
         raise study.UserError(f"{path}: holds no sample; run ./run_all.sh data check")
     mono = y.mean(axis=1)
     return mono if rate == sr else soxr.resample(mono, rate, sr, quality="HQ")
+
+
+def decoders() -> dict[str, str]:
+    """Versions of what :func:`load` takes its samples from: part of the key of whatever is computed from them.
+
+    The ffmpeg program counts only where PyAV, which goes before it, is absent.
+
+    Examples
+    --------
+    >>> sorted(set(decoders()) - {"ffmpeg"})
+    ['av', 'soundfile', 'soxr']
+    """
+    found = study.versions("av", "soundfile", "soxr")
+    program = shutil.which("ffmpeg") if found["av"] == "not installed" else None
+    if not program:
+        return found
+    told = subprocess.run([program, "-version"], capture_output=True, text=True, check=True).stdout
+    return found | {"ffmpeg": told.splitlines()[0]}
 
 
 def trim_silence(y: np.ndarray, *, top_db: float = 30.0) -> np.ndarray:

@@ -130,21 +130,42 @@ def spread(clips: pd.DataFrame, quantities: dict[str, str]) -> pd.DataFrame:
 # --- what goes with the emotion, and what with the voice --------------------------------------------------------
 
 
-def eta_squared(values: pd.Series, groups: pd.Series) -> float:
+def eta_squared(values: pd.Series | pd.DataFrame | np.ndarray, groups: pd.Series | np.ndarray) -> float | np.ndarray:
     """Correlation ratio η² (Fisher 1925): share of the variance of `values` that lies between `groups`, 0 … 1.
 
-    Rows without a value are left out; NaN where the values do not vary.
+    Parameters
+    ----------
+    values : [shape=(n_clips,) or (n_clips, n_columns)]
+        Numbers; those that are missing (NaN) are left out, column by column.
+    groups : [shape=(n_clips,)]
+        Name of the group of each clip, such as its emotion.
+
+    Returns
+    -------
+    float, or np.ndarray [shape=(n_columns,)]
+        NaN where the values do not vary.
 
     Examples
     --------
     >>> eta_squared(pd.Series([1.0, 1.0, 3.0, 3.0]), pd.Series(["a", "a", "b", "b"]))
     1.0
+    >>> eta_squared(np.array([[1.0, 1.0], [1.0, 3.0], [3.0, 1.0], [3.0, 3.0]]), np.array(list("aabb"))).tolist()
+    [1.0, 0.0]
     """
-    known = values.notna()
-    values, groups = values[known], groups[known]
-    total = ((values - values.mean()) ** 2).sum()
-    between = ((values.groupby(groups).transform("mean") - values.mean()) ** 2).sum()
-    return float(between / total) if total > 0 else float("nan")
+    x = np.asarray(values, dtype=np.float64)
+    columns = x.reshape(len(x), -1)
+    names = np.asarray(groups, dtype=str)
+    order = np.argsort(names, kind="stable")
+    starts = np.unique(names[order], return_index=True)[1]
+    known = ~np.isnan(columns)
+    whole = np.where(known, columns, 0)
+    apart = np.where(known, columns - whole.sum(axis=0) / np.maximum(known.sum(axis=0), 1), 0)
+    sizes = np.add.reduceat(known[order], starts, axis=0, dtype=np.int64)
+    between = (np.add.reduceat(apart[order], starts, axis=0) ** 2 / np.maximum(sizes, 1)).sum(axis=0)
+    total = (apart**2).sum(axis=0)
+    varies = total > 1e-24 * (whole**2).sum(axis=0)  # what rounding leaves of a constant column is no variance
+    found = np.divide(between, total, out=np.full(len(total), np.nan), where=varies)
+    return found if x.ndim == 2 else float(found[0])
 
 
 def hints(clips: pd.DataFrame, quantities: dict[str, str]) -> pd.DataFrame:

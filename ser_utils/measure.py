@@ -259,7 +259,7 @@ def corpus(clips: pd.DataFrame, root: Path, *, cache: Path) -> tuple[pd.DataFram
     """
     key = {
         "code": study.code_version("measure"),
-        "versions": study.versions("librosa", "numpy", "pyloudnorm", "scipy", "soundfile", "soxr"),
+        "versions": study.versions("librosa", "numpy", "pyloudnorm", "scipy") | audio.decoders(),
         "clips": hashlib.sha256("".join(clips["clip_id"] + clips["sha256"]).encode()).hexdigest(),
     }
 

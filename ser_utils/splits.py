@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -16,9 +17,10 @@ _SHARED = {  # kind of leak → column of the manifest whose values must not be 
     "clip": "clip_id",
     "speaker": "speaker",
     "content": "sha256",
-    "parent": "parent",  # an augmented copy names the clip that it was made from, an original names itself
+    "parent": "parent",  # an augmented copy names the clip that it was made from; an original itself, or nothing
     "noise": "noise_id",  # noise clip that was mixed in; empty where none was
 }
+_COPY = re.compile(r"~(?!\d+$)[^~]+\d$")  # end of the id of a copy: its augmentation and number, as in a~noise0
 LEAKS = (*_SHARED, "fitted")
 
 
@@ -196,7 +198,8 @@ def check_leaks(
 ) -> None:
     """Raise when anything of the test clips is known in training or validation, or of validation in training.
 
-    Where one speaker is left beside the test speakers, the same person validates: with other clips.
+    Where one speaker is left beside the test speakers, the same person validates: with other clips. A fold may have no
+    validation clips, as classic models train on them.
 
     Training calls this itself, before it looks for a finished fold; only the leakage ladder switches parts of it off,
     by name.
@@ -205,7 +208,8 @@ def check_leaks(
     ----------
     fold : Fold
     manifest : pd.DataFrame
-        ``clip_id, speaker, sha256`` of all clips of the fold; ``parent`` and ``noise_id`` where some are augmented.
+        ``clip_id, speaker, sha256`` of all clips of the fold; ``parent`` and ``noise_id`` where some are augmented. A
+        clip without a parent is its own, unless its id is that of a copy (``a~noise0``): then the part before is.
     fitted : mapping
         Name of a scaler, vocabulary, normaliser or threshold → clip ids that it was fitted on.
     allow : collection of str
@@ -217,26 +221,57 @@ def check_leaks(
     LeakError
         Naming the kind of leak and an example.
     study.UserError
-        When `allow` holds an unknown kind.
+        When `allow` holds an unknown kind, no clip trains or is tested, a clip stands twice in the manifest, or its
+        speaker or hash is missing (NaN).
     """
     unknown = set(allow) - set(LEAKS)
     if unknown:
         raise study.UserError(f"leak '{min(unknown)}' is unknown; use one of {', '.join(LEAKS)}")
-    rows = manifest.set_index("clip_id", drop=False)
-    parts = {name: rows.loc[getattr(fold, name)] for name in OFFICIAL}
-    only_one = len({*parts["train"]["speaker"], *parts["validation"]["speaker"]}) == 1
+    check_filled(fold, "train", "test")
+    rows = _of_parts(fold, manifest)
+    values = {part: _values(rows.loc[getattr(fold, part)]) for part in OFFICIAL}
+    only_one = len(values["train"]["speaker"] | values["validation"]["speaker"]) == 1
     for hidden, known in (("test", "train"), ("test", "validation"), ("validation", "train")):
-        for kind, column in _SHARED.items():
+        for kind in _SHARED:
             same_person = kind == "speaker" and hidden == "validation" and only_one  # who else could validate?
-            if kind in allow or column not in rows or same_person:
-                continue
-            nothing = {""} if kind == "noise" else set()
-            values = [set(parts[part][column]) - nothing for part in (hidden, known)]
-            _raise_if_shared(fold, kind, *values, where=f"{hidden} clips are known in {known}")
+            if kind not in allow and not same_person:
+                where = f"{hidden} clips are known in {known}"
+                _raise_if_shared(fold, kind, values[hidden][kind], values[known][kind], where=where)
     if "fitted" not in allow:
         held_out = set(fold.test) | set(fold.validation)
         for name, ids in fitted.items():
             _raise_if_shared(fold, "fitted", held_out, set(ids), where=f"{name} was fitted on held-out clips")
+
+
+def check_filled(fold: Fold, *parts: str) -> None:
+    """Raise a :class:`study.UserError` when one of `parts` (``train, validation, test``) has no clip."""
+    for part in parts:
+        if not len(getattr(fold, part)):
+            raise study.UserError(f"fold {fold.index}: its part '{part}' has no clip; use fewer folds or another split")
+
+
+def _of_parts(fold: Fold, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Rows by clip id, each once, with a speaker and a hash."""
+    rows = manifest.set_index("clip_id", drop=False)
+    if not rows.index.is_unique:
+        again = rows.index[rows.index.duplicated()][0]
+        raise study.UserError(f"fold {fold.index}: clip '{again}' stands twice in the manifest; keep one of its rows")
+    for column in ("speaker", "sha256"):
+        missing = rows.index[rows[column].isna()]
+        if len(missing):
+            raise study.UserError(
+                f"fold {fold.index}: clip '{missing[0]}' has no {column} (NaN) in the manifest; fill it in, or write "
+                "an empty text where nobody knows the speaker"
+            )
+    return rows
+
+
+def _values(rows: pd.DataFrame) -> dict[str, set[str]]:
+    """What the clips of one part must share with no other part, by kind of leak."""
+    found = {kind: set(rows[column].dropna()) for kind, column in _SHARED.items() if column in rows}
+    parents = rows["parent"].astype(object).fillna("") if "parent" in rows else [""] * len(rows)
+    found["parent"] = {given or _COPY.sub("", clip) for given, clip in zip(parents, rows["clip_id"], strict=True)}
+    return found | {"noise": found.get("noise", set()) - {""}}
 
 
 def _raise_if_shared(fold: Fold, kind: str, hidden: set[str], known: set[str], *, where: str) -> None:

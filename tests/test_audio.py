@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import soundfile as sf
@@ -30,6 +32,20 @@ def test_every_format_and_rate_becomes_16_khz_mono(tmp_path, suffix, rate):
 def test_resampling_leaves_no_alias(tmp_path):
     sf.write(tmp_path / "high.wav", sine(10_000, 48000), 48000)  # above the new Nyquist frequency
     assert audio.level_db(audio.load(tmp_path / "high.wav")[1000:-1000]) < -80
+
+
+def test_versions_of_the_decoders_name_ffmpeg_only_where_it_decodes(tmp_path, monkeypatch):
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\necho ffmpeg version 7.1\necho built with gcc\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(study, "_version", lambda name: f"{name} 1")
+    assert audio.decoders() == {"av": "av 1", "soundfile": "soundfile 1", "soxr": "soxr 1"}
+    monkeypatch.setattr(study, "_version", lambda name: "not installed")
+    assert audio.decoders()["ffmpeg"] == "ffmpeg version 7.1"
+    program.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "ffmpeg" not in audio.decoders()
 
 
 def test_channels_are_averaged(tmp_path):

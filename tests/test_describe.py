@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.feature_selection import f_classif
 
 from ser_utils import describe
 
@@ -64,6 +65,22 @@ def test_eta_squared_leaves_missing_values_out():
     values, groups = pd.Series([1.0, 1.0, 3.0, np.nan]), pd.Series(["a", "a", "b", "b"])
     assert describe.eta_squared(values, groups) == 1
     assert np.isnan(describe.eta_squared(values * 0, groups))
+    assert np.isnan(describe.eta_squared(values * np.nan, groups))
+
+
+def test_eta_squared_of_a_table_is_the_share_that_the_f_test_sees_column_by_column():
+    rng = np.random.default_rng(1)
+    groups = rng.choice(["a", "b", "c", "d"], 200)
+    x = rng.standard_normal((200, 6)) + 10 + (groups == "a")[:, None] * np.arange(6)
+    f, _ = f_classif(x, groups)
+    np.testing.assert_allclose(describe.eta_squared(x, groups), f * 3 / (f * 3 + 196), rtol=1e-6)
+    x[:, 0], x[::3, 1] = 0.1, np.nan
+    found = describe.eta_squared(pd.DataFrame(x), pd.Series(groups))
+    assert np.isnan(found).tolist() == [True, False, False, False, False, False]
+    for column in range(1, 6):
+        assert found[column] == pytest.approx(describe.eta_squared(x[:, column], groups))
+    kept = np.arange(200) % 3 > 0
+    assert found[1] == pytest.approx(describe.eta_squared(x[kept, 1], groups[kept]))
 
 
 def voices(n_speakers: int = 4, *, voice: float = 5.0, feeling: float = 1.0) -> tuple[np.ndarray, ...]:

@@ -84,6 +84,13 @@ def test_a_worker_that_fails_leaves_nothing_behind(corpus, tmp_path):
     assert not list((tmp_path / "cache").glob("*"))
 
 
+def test_another_decoder_computes_anew(corpus, tmp_path, monkeypatch):
+    frames_of(corpus, tmp_path)
+    monkeypatch.setattr(audio, "decoders", lambda: {"av": "another"})
+    frames_of(corpus, tmp_path)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
 def test_a_clip_without_features_is_an_error(corpus, tmp_path):
     with pytest.raises(KeyError, match="stranger"):
         table_of(corpus, tmp_path).rows(np.array(["clip1", "stranger"]))
@@ -197,19 +204,6 @@ def test_every_set_of_a_real_voice_is_complete():
 # --- normalisation and pictures ---------------------------------------------------------------------------------------
 
 
-def test_the_standardiser_knows_the_training_clips_only():
-    x = np.random.default_rng(0).normal(5, 3, (20, 4)).astype(np.float32)
-    x[:, 3] = 0.1
-    ids = np.array([f"c{i}" for i in range(20)])
-    table = features.Table(x, tuple("abcd"), ids)
-    fitted = normalise.Standardiser.fit(table, ids[12:])
-    np.testing.assert_allclose(fitted.apply(x[12:])[:, :3].std(axis=0), 1, rtol=1e-4)
-    np.testing.assert_allclose(fitted.apply(x)[:, 3], 0, atol=1e-5)
-    assert fitted.clip_ids == tuple(ids[12:])
-    changed = features.Table(np.concatenate([x[:12] + 100, x[12:]]), table.columns, ids)
-    np.testing.assert_array_equal(normalise.Standardiser.fit(changed, ids[12:]).mean, fitted.mean)
-
-
 def test_each_speaker_is_standardised_by_own_clips_alone():
     rng = np.random.default_rng(1)
     speakers = np.array(["a", "b", "c"]).repeat([6, 5, 1])[rng.permutation(12)]
@@ -219,6 +213,8 @@ def test_each_speaker_is_standardised_by_own_clips_alone():
         np.testing.assert_allclose(out[speakers == speaker].mean(axis=0), 0, atol=1e-5)
         np.testing.assert_allclose(out[speakers == speaker].std(axis=0), 1, atol=1e-5)
     assert not out[speakers == "c"].any()
+    constant = normalise.per_speaker(np.full((12, 1), 0.1, np.float32), speakers)
+    np.testing.assert_allclose(constant, 0, atol=1e-5)
     with pytest.raises(study.UserError, match="12 rows cannot be normalised by 11 speakers"):
         normalise.per_speaker(x, speakers[1:])
 

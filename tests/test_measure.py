@@ -121,6 +121,14 @@ def test_corpus_keeps_the_order_and_comes_from_the_cache(folder, monkeypatch):
     pd.testing.assert_frame_equal(first, again)
 
 
+def test_another_decoder_measures_anew(folder, monkeypatch):
+    root, clips = folder
+    measure.corpus(clips, root, cache=root / "cache")
+    monkeypatch.setattr(audio, "decoders", lambda: {"av": "another"})
+    measure.corpus(clips, root, cache=root / "cache")
+    assert len(list((root / "cache").iterdir())) == 2
+
+
 def test_an_altered_file_is_refused(folder):
     root, clips = folder
     sf.write(root / "toy" / "1.wav", words(5), SR)

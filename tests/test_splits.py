@@ -115,6 +115,52 @@ def test_a_leak_can_be_wanted_by_name_only(fold, kind, allow):
         splits.check_leaks(bad, table, fitted=fitted, allow=["speakers"])
 
 
+def with_copies(fold, **columns):
+    """The fold and its table with a copy of a test clip that trains under another name and with other sound."""
+    copy = {"clip_id": f"{fold.test[0]}~noise0", "speaker": "nobody", "sha256": "new"}
+    table = pd.concat([clips().assign(**columns), pd.DataFrame([copy | dict.fromkeys(columns, fold.test[0])])])
+    return dataclasses.replace(fold, train=np.append(fold.train, copy["clip_id"])), table
+
+
+@pytest.mark.parametrize("columns", [{}, {"parent": ""}, {"parent": np.nan}], ids=["no column", "empty", "nan"])
+def test_a_copy_of_a_test_clip_is_noticed_by_its_id_or_its_parent(fold, columns):
+    bad, table = with_copies(fold, **columns)
+    with pytest.raises(splits.LeakError, match=f"leak 'parent'.* example {fold.test[0]}$"):
+        splits.check_leaks(bad, table, fitted={})
+
+
+def test_a_person_s_own_files_with_a_tilde_and_a_number_are_no_copies(fold):
+    table = clips().assign(clip_id=[f"CLIP~{i}" for i in range(40)])
+    (first, *_) = splits.make_folds(table, "loso")
+    splits.check_leaks(first, table, fitted={})
+
+
+@pytest.mark.parametrize("nothing", ["", np.nan, None])
+@pytest.mark.parametrize("column", ["parent", "noise_id"])
+def test_originals_without_a_parent_or_a_noise_are_no_leak(fold, column, nothing):
+    splits.check_leaks(fold, clips().assign(**{column: nothing}), fitted={})
+
+
+@pytest.mark.parametrize("column", ["speaker", "sha256"])
+def test_a_clip_without_a_speaker_or_a_hash_is_refused(fold, column):
+    table = clips()
+    table.loc[table["clip_id"] == fold.train[0], column] = np.nan
+    with pytest.raises(study.UserError, match=f"clip '{fold.train[0]}' has no {column}"):
+        splits.check_leaks(fold, table, fitted={})
+
+
+def test_a_clip_that_stands_twice_in_the_manifest_is_refused(fold):
+    again = clips().query("clip_id == @fold.train[0]").assign(speaker="s00")
+    with pytest.raises(study.UserError, match=f"clip '{fold.train[0]}' stands twice"):
+        splits.check_leaks(fold, pd.concat([clips(), again]), fitted={})
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_fold_that_trains_or_tests_nothing_is_refused(fold, part):
+    with pytest.raises(study.UserError, match=f"fold 0: its part '{part}' has no clip"):
+        splits.check_leaks(dataclasses.replace(fold, **{part: fold.test[:0]}), clips(), fitted={})
+
+
 def test_a_clip_that_validates_must_not_train(fold):
     bad = dataclasses.replace(fold, train=np.append(fold.train, fold.validation[0]))
     with pytest.raises(splits.LeakError, match="validation clips are known in train"):

@@ -114,6 +114,13 @@ def test_a_leak_stops_the_run_before_the_first_step(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("part", splits.OFFICIAL)
+def test_a_fold_with_an_empty_part_is_refused(part):
+    fold = folds()[0]
+    with pytest.raises(study.UserError, match=f"its part '{part}' has no clip"):
+        training.fit_normaliser(dataclasses.replace(fold, **{part: fold.test[:0]}), experiment())
+
+
 def test_a_normaliser_fitted_on_test_rows_is_noticed(tmp_path, monkeypatch):
     toy = experiment()
     honest = training.Normaliser.fit

@@ -297,6 +297,31 @@ def test_parameters_outside_their_range_are_refused(name, ranges, message):
         changed(name, voice(0.2), **ranges)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("sr", [4000, 8000])
+def test_usual_draws_suit_low_sampling_rates(name, sr):
+    given = {"noises": noises()} if name == "background" else {}
+    for clip in map(str, range(12)):
+        y_out, _ = augment.apply(voice(0.2), name, sr=sr, seed=0, clip_id=clip, **given)
+        assert np.isfinite(y_out).all()
+
+
+def test_copies_are_drawn_for_their_sampling_rate(clips):
+    manifest, _ = clips
+    table = augment.copies(manifest, ["resample"], n=10, seed=0, sr=8000)
+    rates = [json.loads(recipe)["resample"]["rate_hz"] for recipe in table["recipe"]]
+    assert 6000 <= min(rates) < 6200 < 7000 < max(rates) <= 7200
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sound_that_must_not_be_written_to_is_copied(name):
+    y = voice(0.2)
+    before = y.copy()
+    y.flags.writeable = False
+    assert changed(name, y)[0].flags.writeable
+    np.testing.assert_array_equal(y, before)
+
+
 @pytest.mark.parametrize(
     ("parameters", "given", "message"),
     [
@@ -428,7 +453,7 @@ def test_features_of_copies_belong_to_their_rows_and_come_from_the_cache(clips, 
         make(cache=root / "three")
 
 
-def test_another_noise_file_or_recipe_is_computed_anew(clips):
+def test_another_noise_file_recipe_or_decoder_is_computed_anew(clips, monkeypatch):
     manifest, root = clips
     table = augment.copies(manifest.head(1), ["background"], n=1, seed=0, noises=["rain0"])
     first = augment.augmented_frames(table, root, SPEC, cache=root / "kept", noises=files(root)).x
@@ -438,6 +463,9 @@ def test_another_noise_file_or_recipe_is_computed_anew(clips):
     drawn = augment.copies(manifest.head(1), ["background"], n=1, seed=1, noises=["rain0"])
     third = augment.augmented_frames(drawn, root, SPEC, cache=root / "kept", noises=files(root)).x
     assert not np.array_equal(third, first)
+    monkeypatch.setattr(audio, "decoders", lambda: {"av": "another"})
+    augment.augmented_frames(drawn, root, SPEC, cache=root / "kept", noises=files(root))
+    assert len(list((root / "kept").iterdir())) == 4
 
 
 # --- real voices ------------------------------------------------------------------------------------------------

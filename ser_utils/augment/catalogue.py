@@ -24,6 +24,8 @@ class Range:
     unit : str
     scale : str
         ``uniform``, ``log`` (as many draws per octave everywhere) or ``whole`` (whole numbers, both ends included).
+    below : float
+        Share of the sampling rate at and above which a value changes nothing.
     """
 
     low: float
@@ -32,6 +34,20 @@ class Range:
     most: float
     unit: str
     scale: str = "uniform"
+    below: float = math.inf
+
+    def ends(self, sr: int) -> tuple[float, float]:
+        """Usual ends at a sampling rate in Hz, at most 90 % of what changes nothing; an octave below that if need be.
+
+        Examples
+        --------
+        >>> AUGMENTATIONS["resample"].parameters["rate_hz"].ends(8000)
+        (6000, 7200)
+        """
+        highest = 0.9 * self.below * sr
+        if self.high <= highest:
+            return self.low, self.high
+        return (self.low if self.low < highest else int(highest / 2)), int(highest)
 
     def draw(self, rng: np.random.Generator, low: float, high: float) -> float | int:
         """One value between `low` and `high`."""
@@ -112,7 +128,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         Augmentation(
             "low_pass",
             "what lies above a cutoff is damped by 24 dB per octave",
-            {"cutoff_hz": Range(2000, 7000, 100, 48_000, "Hz", "log")},
+            {"cutoff_hz": Range(2000, 7000, 100, 48_000, "Hz", "log", below=0.5)},
             "keeps prosody; breath and sharpness of voice are lost as over a telephone",
             _TESTS,
             sounds.low_pass,
@@ -128,7 +144,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         Augmentation(
             "resample",
             "down to a lower sampling rate and back",
-            {"rate_hz": Range(6000, 12_000, 1000, 96_000, "Hz", "whole")},
+            {"rate_hz": Range(6000, 12_000, 1000, 96_000, "Hz", "whole", below=1.0)},
             "keeps prosody; what lies above half the rate is lost",
             "doi:10.3390/e27060640",
             sounds.resample,

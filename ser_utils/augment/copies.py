@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,12 +16,18 @@ import numpy as np
 import pandas as pd
 
 from ser_utils import audio, features, study
-from ser_utils.augment.waveform import NOISE_ID, Chain, replay
+from ser_utils.augment.waveform import NOISE_ID, Chain, Recipe, replay
 from ser_utils.features import store
 
 
 def copies(
-    manifest: pd.DataFrame, chains: Sequence[str | Chain], *, n: int, seed: int, noises: Collection[str] = ()
+    manifest: pd.DataFrame,
+    chains: Sequence[str | Chain],
+    *,
+    n: int,
+    seed: int,
+    sr: int = audio.SAMPLE_RATE,
+    noises: Collection[str] = (),
 ) -> pd.DataFrame:
     """`n` augmented copies of every clip with every augmentation, drawn but not yet rendered.
 
@@ -34,6 +40,8 @@ def copies(
     n : int
         Copies per clip and chain, 1 or more.
     seed : int
+    sr : int
+        Rate at which they will be rendered, Hz: that of the features.
     noises : collection of str
         Ids of the noise clips that ``background`` chooses from: training noises only.
 
@@ -61,13 +69,14 @@ def copies(
         raise study.UserError(f"clip '{again.iloc[0]}' is an augmented copy; copy originals only")
     if n < 1 or not names or len(set(names)) < len(names):
         raise study.UserError(f"n {n} must be 1 or more, and chains ({', '.join(names)}) at least one, each named once")
-    rows = [_copied(manifest, chain, k, seed, noises) for chain in wanted for k in range(n)]
+    draw = functools.partial(Chain.draw, seed=seed, sr=sr, noises=noises)
+    rows = [_copied(manifest, chain, f"{chain.name}{k}", draw) for chain in wanted for k in range(n)]
     return pd.concat(rows, ignore_index=True)
 
 
-def _copied(manifest: pd.DataFrame, chain: Chain, number: int, seed: int, noises: Collection[str]) -> pd.DataFrame:
-    ids = manifest["clip_id"] + f"~{chain.name}{number}"
-    recipes = [chain.draw(seed=seed, clip_id=clip_id, noises=noises) for clip_id in ids]
+def _copied(manifest: pd.DataFrame, chain: Chain, suffix: str, draw: Callable[..., Recipe]) -> pd.DataFrame:
+    ids = manifest["clip_id"] + f"~{suffix}"
+    recipes = [draw(chain, clip_id=clip_id) for clip_id in ids]
     used = [next((p[NOISE_ID] for p in recipe.values() if NOISE_ID in p), "") for recipe in recipes]
     return manifest.assign(
         parent=manifest["clip_id"],
@@ -128,7 +137,7 @@ def augmented_frames(
     key = {
         "spec": asdict(spec),
         "code": study.code_version("augment"),
-        "versions": study.versions(*_PACKAGES),
+        "versions": study.versions(*_PACKAGES) | audio.decoders(),
         "clips": hashlib.sha256("\n".join(table[columns].agg("\t".join, axis=1)).encode()).hexdigest(),
         "noises": {name: study.sha256(Path(file)) for name, file in noises.items()},
     }
@@ -144,7 +153,7 @@ def augmented_frames(
     )
 
 
-_PACKAGES = ("audiomentations", "librosa", "numpy", "pyroomacoustics", "python-stretch", "scipy", "soundfile", "soxr")
+_PACKAGES = ("audiomentations", "librosa", "numpy", "pyroomacoustics", "python-stretch", "scipy")
 
 
 def _copy_frames(

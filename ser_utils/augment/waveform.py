@@ -70,16 +70,25 @@ def apply(
     >>> drawn, round(float(y_out.max()), 3)
     ({'gain_db': -6.0, 'scaled_db': 0.0}, 0.05)
     """
-    parameters = draw(name, _rng(seed, clip_id, name), noises=noises or (), **ranges)
+    parameters = draw(name, _rng(seed, clip_id, name), sr=sr, noises=noises or (), **ranges)
     y_out, scaled_db = _render(y, name, parameters, sr, noises)
     return y_out, parameters | {SCALED: scaled_db}
 
 
-def draw(name: str, rng: np.random.Generator, *, noises: Collection[str] = (), **ranges: Any) -> dict[str, Any]:
+def draw(
+    name: str,
+    rng: np.random.Generator,
+    *,
+    sr: int = audio.SAMPLE_RATE,
+    noises: Collection[str] = (),
+    **ranges: Any,
+) -> dict[str, Any]:
     """Parameters of one augmentation.
 
     Parameters
     ----------
+    sr : int
+        Rate of the sound to change, Hz: the usual range of a cutoff is lower where the rate is.
     noises : collection of str
         Ids of the noise clips that ``background`` chooses from.
 
@@ -93,7 +102,7 @@ def draw(name: str, rng: np.random.Generator, *, noises: Collection[str] = (), *
         raise study.UserError(f"{name} has no parameter '{parameter}'; it has {', '.join(augmentation.parameters)}")
     drawn: dict[str, Any] = {}
     for parameter, usual in augmentation.parameters.items():
-        low, high = _ends(name, parameter, ranges.get(parameter, (usual.low, usual.high)), usual)
+        low, high = _ends(name, parameter, ranges.get(parameter, usual.ends(sr)), usual)
         drawn[parameter] = usual.draw(rng, low, high)
     if augmentation.needs_noises:
         if not noises:
@@ -169,20 +178,20 @@ class Chain:
         """The chain of one augmentation that is always applied."""
         return cls(name, ((name, 1.0),))
 
-    def draw(self, *, seed: int, clip_id: str, noises: Collection[str] = ()) -> Recipe:
+    def draw(self, *, seed: int, clip_id: str, sr: int = audio.SAMPLE_RATE, noises: Collection[str] = ()) -> Recipe:
         """What is done to one clip: nothing at all is possible where every probability is below 1."""
         recipe: Recipe = {}
         for name, probability in self.steps:
             if _rng(seed, clip_id, f"{name} or not").random() < probability:
                 ranges = self.ranges.get(name, {})
-                recipe[name] = draw(name, _rng(seed, clip_id, name), noises=noises, **ranges)
+                recipe[name] = draw(name, _rng(seed, clip_id, name), sr=sr, noises=noises, **ranges)
         return recipe
 
     def apply(
         self, y: np.ndarray, *, sr: int, seed: int, clip_id: str, noises: Noises | None = None
     ) -> tuple[np.ndarray, Recipe]:
         """Draw for one clip and render; see :func:`apply`, each step tells its ``scaled_db``."""
-        recipe = self.draw(seed=seed, clip_id=clip_id, noises=noises or ())
+        recipe = self.draw(seed=seed, clip_id=clip_id, sr=sr, noises=noises or ())
         y = replay(y, {}, sr=sr)
         for name, parameters in recipe.items():
             y, parameters[SCALED] = _render(y, name, parameters, sr, noises)
@@ -249,14 +258,14 @@ def _render(
 
 
 def _sound(y: np.ndarray, what: str = "the clip") -> np.ndarray:
-    """`y` as float32, when it is mono, floating, finite and there."""
+    """Copy of `y` as float32, when it is mono, floating, finite and there."""
     if not isinstance(y, np.ndarray) or y.ndim != 1 or not np.issubdtype(y.dtype, np.floating):
         form = f"{y.dtype} of shape {y.shape}" if isinstance(y, np.ndarray) else type(y).__name__
         raise study.UserError(f"{what} is {form}; give mono floating-point sound, one value per sample, full scale ±1")
     if not len(y):
         raise study.UserError(f"{what} holds no sample; leave it out")
     with np.errstate(over="ignore"):  # infinite then, and refused
-        sound = np.ascontiguousarray(y, dtype=np.float32)
+        sound = np.array(y, dtype=np.float32, order="C")  # a copy: the transforms take no array that is read-only
     if not np.isfinite(sound).all():
         bad = int((~np.isfinite(sound)).sum())
         raise study.UserError(f"{what} holds {bad} samples that are no finite numbers; mend or leave it out")

@@ -1,41 +1,10 @@
-"""Bringing columns to one scale: not at all, by the training clips, or by each speaker's own clips."""
+"""Bringing columns to one scale by each speaker's own clips."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
 from ser_utils import study
-from ser_utils.features.tables import Table
-
-NORMALISATIONS = ("none", "training", "speaker")
-
-
-@dataclass(frozen=True)
-class Standardiser:
-    """Mean and standard deviation of each column over the training clips.
-
-    Attributes
-    ----------
-    mean, std : np.ndarray [shape=(n_columns,)]
-        A column that never changes has a standard deviation of 1, so that it becomes 0.
-    clip_ids : tuple of str
-        What it was fitted on; the leak gate asks.
-    """
-
-    mean: np.ndarray
-    std: np.ndarray
-    clip_ids: tuple[str, ...]
-
-    @classmethod
-    def fit(cls, table: Table, clip_ids: np.ndarray) -> Standardiser:
-        """Statistics of `clip_ids` alone."""
-        return cls(*_moments(table.x[table.rows(clip_ids)]), tuple(str(clip) for clip in clip_ids))
-
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        """Standardised copy [shape=(n_clips, n_columns), dtype=float32]."""
-        return ((x - self.mean) / self.std).astype(np.float32)
 
 
 def per_speaker(x: np.ndarray, speakers: np.ndarray) -> np.ndarray:

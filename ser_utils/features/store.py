@@ -20,7 +20,7 @@ def artefact_key(manifest: pd.DataFrame, settings: Mapping[str, Any]) -> dict[st
     return {
         **settings,
         "code": study.code_version("features"),
-        "versions": study.versions("librosa", "numpy", "scipy", "soundfile", "soxr"),
+        "versions": study.versions("librosa", "numpy", "scipy") | audio.decoders(),
         "clips": hashlib.sha256(clips.encode()).hexdigest(),
     }
 

@@ -102,24 +102,26 @@ class Copies:
 
 
 class Batches:
-    """Batches of sequences, cut to their longest clip; in random order and augmented when they train.
+    """Batches of sequences, cut to the next 32 frames above their longest clip; shuffled and augmented for training.
 
-    Training batches hold clips of similar length, so that little of a batch is padding.
+    Training batches are cut from clips sorted by length, four batches at a time, so that little of one is padding. The
+    last batch may hold fewer clips. A clip weighs the more, the rarer its class: all classes weigh the same in sum.
 
     Parameters
     ----------
-    x : np.ndarray [shape=(n_clips, max_frames, n_columns)]
-        Standardised.
-    n_frames : np.ndarray [shape=(n_clips,)]
+    x : np.ndarray [shape=(n_clips + n_copies, max_frames, n_columns)]
+        Standardised; zeros in the padding.
+    n_frames : np.ndarray [shape=(n_clips + n_copies,)]
     targets : np.ndarray [shape=(n_clips, n_classes)]
-        One-hot.
+        One-hot; the copies take those of their clips.
     recipe : Recipe
+        Batch size and augmentation.
     rng : np.random.Generator, optional
-        Draws order and augmentation; without one, order is kept and nothing is augmented.
+        For training: draws order, copies and augmentation. Without one, order is kept and nothing is augmented.
     others : list of np.ndarray, optional
-        Further rows of `x` and `n_frames` that may stand in for clip *i*: its copies. `targets` has no rows for them.
+        For each clip, the rows of `x` and `n_frames` that hold its copies; none where it has none.
     share : float
-        Chance that one of them does.
+        Chance that a copy stands in for its clip, drawn anew in each pass.
     """
 
     def __init__(
@@ -142,7 +144,7 @@ class Batches:
         return -(-len(self.targets) // self.recipe.batch_size)
 
     def __iter__(self) -> Iterator[tuple[list[np.ndarray], np.ndarray, np.ndarray]]:
-        """One pass: ([frames, mask], targets, weight per clip)."""
+        """One pass: ([frames, mask], targets, weight per clip); the mask is 1 in valid frames."""
         for rows in self._rows():
             sound = self._stand_ins(rows)
             x, n_frames, targets = self.x[sound], self.n_frames[sound], self.targets[rows]

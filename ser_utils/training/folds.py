@@ -57,7 +57,10 @@ def fit_normaliser(fold: Fold, experiment: Experiment) -> Normaliser:
     ------
     splits.LeakError
         When something of the held-out clips is known in training.
+    study.UserError
+        When no clip trains, validates or is tested; see :func:`splits.check_leaks` for more.
     """
+    splits.check_filled(fold, *splits.OFFICIAL)
     normaliser = Normaliser.fit(experiment.frames, fold.train)
     fitted = {"normaliser": normaliser.clip_ids}
     clips = experiment.manifest
