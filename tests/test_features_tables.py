@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 import weakref
 
 import librosa
@@ -162,16 +164,56 @@ def test_opensmile_has_an_answer_to_the_shortest_clips(name):
     assert np.isfinite(smile.extract(EDGES[name], "egemaps")).all()
 
 
-@needs_smile
-@pytest.mark.parametrize(("name", "n_columns"), [("egemaps", 88), ("compare_2016", 6373)])
-def test_opensmile_s_values_come_through(name, n_columns):
-    import opensmile
+DIRECT = """
+import sys
+import numpy as np
+import opensmile
+y = np.load(sys.argv[1])
+for name in ("eGeMAPSv02", "ComParE_2016"):
+    extractor = opensmile.Smile(opensmile.FeatureSet[name], opensmile.FeatureLevel.Functionals)
+    np.save(f"{sys.argv[1]}.{name}.npy", extractor.process_signal(y, 16000).to_numpy(np.float32)[0])
+"""
 
-    y = voice(150, 1.0)
-    values = smile.extract(y, name)
-    extractor = opensmile.Smile(opensmile.FeatureSet[smile.SETS[name]], opensmile.FeatureLevel.Functionals)
-    assert values.shape == (n_columns,) == np.shape(smile.columns(name))
-    np.testing.assert_array_equal(values, extractor.process_signal(y, 16000).to_numpy(np.float32)[0])
+
+@needs_smile
+def test_opensmile_s_values_come_through(tmp_path):
+    file, y = tmp_path / "y.npy", voice(150, 1.0)
+    np.save(file, y)
+    subprocess.run([sys.executable, "-c", DIRECT, str(file)], check=True)
+    for name, n_columns in (("egemaps", 88), ("compare_2016", 6373)):
+        values = smile.extract(y, name)
+        assert values.shape == (n_columns,) == np.shape(smile.columns(name))
+        np.testing.assert_array_equal(values, np.load(f"{file}.{smile.SETS[name]}.npy"))
+
+
+AFTER_TENSORFLOW = """
+import sys
+import numpy as np
+import tensorflow
+from ser_utils.features import smile
+values = [smile.extract(np.load(sys.argv[1]), "egemaps") for _ in range(3)]
+assert "opensmile" not in sys.modules
+np.save(sys.argv[1], values[-1])
+"""
+
+
+@needs_smile
+def test_opensmile_survives_a_process_that_loaded_tensorflow_first(tmp_path):
+    file, y = tmp_path / "y.npy", voice(150, 1.0)
+    np.save(file, y)
+    subprocess.run([sys.executable, "-c", AFTER_TENSORFLOW, str(file)], check=True, cwd=study.ROOT)
+    np.testing.assert_array_equal(np.load(file), smile.extract(y, "egemaps"))
+
+
+@needs_smile
+def test_a_full_scale_sample_does_not_turn_over():
+    loud = 0.5 * voice(150, 1.0) / np.abs(voice(150, 1.0)).max()
+    clipped = loud.copy()
+    clipped[8000:8010] = 1.0
+    nearly = np.where(clipped == 1, np.float32(0.999), clipped)
+    np.testing.assert_allclose(
+        smile.extract(clipped, "egemaps"), smile.extract(nearly, "egemaps"), rtol=0.02, atol=0.05
+    )
 
 
 def test_without_opensmile_a_set_says_so_and_the_others_go_on(corpus, tmp_path, monkeypatch):

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import sys
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ser_utils import audio, study
 
+T = TypeVar("T")
 SETS = {"egemaps": "eGeMAPSv02", "compare_2016": "ComParE_2016"}
 SHORTEST_S = 0.25  # shorter clips are filled up with silence: openSMILE finds no frame in some of them
 
@@ -50,7 +55,8 @@ def extract(y: np.ndarray, name: str, *, sr: int = audio.SAMPLE_RATE) -> np.ndar
         Without openSMILE, or when it finds no value for a column.
     """
     y = np.pad(y, (0, max(0, int(SHORTEST_S * sr) - len(y))))
-    values = _smile(name).process_signal(y, sr).to_numpy(dtype=np.float32)[0]
+    y = np.clip(y, -1, 1 - 2**-15)  # openSMILE's package turns a full-scale sample of 16 bits into its negative
+    values = _apart(_values, name=name, y=y, sr=sr)
     if not np.isfinite(values).all():
         where = columns(name)[int(np.flatnonzero(~np.isfinite(values))[0])]
         raise study.UserError(
@@ -61,7 +67,31 @@ def extract(y: np.ndarray, name: str, *, sr: int = audio.SAMPLE_RATE) -> np.ndar
 
 def columns(name: str) -> tuple[str, ...]:
     """Names of the numbers of a set, as openSMILE writes them."""
+    return _apart(_names, name=name)
+
+
+def _values(name: str, y: np.ndarray, sr: int) -> np.ndarray:
+    return _smile(name).process_signal(y, sr).to_numpy(dtype=np.float32)[0]
+
+
+def _names(name: str) -> tuple[str, ...]:
     return tuple(_smile(name).feature_names)
+
+
+def _apart(function: Callable[..., T], *, name: str, **arguments: Any) -> T:
+    """Call `function` here, or in a process of its own where TensorFlow came first: openSMILE aborts beside it."""
+    if available():
+        raise study.UserError(f"{name} needs openSMILE ({available()}); run: pip install -r requirements.lock")
+    if "tensorflow" not in sys.modules or "opensmile" in sys.modules:
+        return function(name, **arguments)
+    return _helper().submit(function, name, **arguments).result()
+
+
+@functools.cache
+def _helper() -> Executor:
+    from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(max_workers=1)
 
 
 def version() -> str:
@@ -72,8 +102,6 @@ def version() -> str:
 @functools.cache
 def _smile(name: str):
     """One extractor per process."""
-    if available():
-        raise study.UserError(f"{name} needs openSMILE ({available()}); run: pip install -r requirements.lock")
     import opensmile
 
     level = opensmile.FeatureLevel.Functionals
