@@ -30,8 +30,11 @@ def run(tmp_path, monkeypatch):
     system = {"corpus": "toy", "corpus_version": "1", "split": "loso", "train_regime": "clean", "condition": "clean"}
     system |= {"n_clips": 20, "n_speakers": 12, "n_seeds": 1, "run_id": "r1"}
     lines = [",".join(["model", "features", "metric", "value", "ci_low", "ci_high", *system])]
-    for metric, value in (("UAR", 0.5), ("WA", 0.6), ("macro_F1", 0.4)):
-        lines.append(",".join(["net", "mfcc", metric, str(value), "0.4", "0.6", *map(str, system.values())]))
+    for features, lead in (("mfcc", 0), ("zcr", -0.2), ("mfcc+speaker_norm", 0.2)):
+        for metric, value in (("UAR", 0.5), ("WA", 0.6), ("macro_F1", 0.4)):
+            lines.append(
+                ",".join(["net", features, metric, f"{value + lead:.1f}", "0.4", "0.6", *map(str, system.values())])
+            )
     (places.reports / "results.csv").write_text("\n".join(lines) + "\n")
     (places.reports / "run.json").write_text(json.dumps({"run_id": "r1", "commit": "abc", "notebooks": {}}))
     (tmp_path / "README.md").write_text("before\n<!-- results:toy -->\nold\n<!-- /results -->\nafter\n")
@@ -42,6 +45,9 @@ def test_publishing_copies_and_renews(run, tmp_path):
     publish.publish("toy")
     readme = (tmp_path / "README.md").read_text()
     assert "| toy | loso | net | mfcc | 0.500 [0.400, 0.600] | 0.600 | 0.400 | 20 | 12 | 1 |" in readme
+    assert "| net | mfcc+speaker_norm | 0.700 [0.400, 0.600] |" in readme
+    assert "zcr" not in readme  # the model does better on other features; the file has it
+    assert "zcr" in (publish.FOLDER / "toy.csv").read_text()
     assert "old" not in readme
     assert readme.startswith("before\n")
     assert readme.endswith("after\n")

@@ -61,10 +61,15 @@ def renewed(readme: str) -> str:
 
 
 def markdown(file: Path) -> str:
-    """Headline table of a results file as Markdown, one row per system, best first."""
+    """Headline table of a results file as Markdown: each model on the features that suit it best, best first.
+
+    Features that other clips of the test speaker standardise have rows of their own.
+    """
     from ser_utils import evaluation
 
     table = evaluation.headline(evaluation.load_results(file))
+    table["known"] = evaluation.knows_speaker(table["features"])
+    table = table.drop_duplicates([*evaluation.TASK, "model", "known"])
     lines = [
         "| corpus | split | model | features | UAR [95 % interval] | WA | macro-F1 | clips | speakers | seeds |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -76,4 +81,5 @@ def markdown(file: Path) -> str:
         features = "–" if row.features == "none" else row.features
         lines.append(f"| {row.corpus} | {row.split.replace('_', ' ')} | {model} | {features} | {score} | {numbers} |")
     run = evaluation.load_results(file)["run_id"].iloc[0]
-    return "\n".join([*lines, "", f"Run `{run}`.", ""])
+    more = f" Every system is in [{file.name}](reports/published/{file.name})."
+    return "\n".join([*lines, "", f"Run `{run}`.{more}", ""])
