@@ -110,8 +110,9 @@ def _manifest(options: argparse.Namespace) -> int:
 
 
 def _notebook(options: argparse.Namespace) -> int:
-    from ser_utils import console, runner
+    from ser_utils import compiled, console, runner
 
+    compiled.once()
     record = runner.run(options.name, options.profile)
     print(console.sentence(record), file=sys.stderr)
     return 0 if record["status"] == "ok" else 1

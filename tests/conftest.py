@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ser_utils import study
+from ser_utils import compiled, study
+
+NUMBA = study.ROOT / "data" / "derived" / ".numba"
 
 CORPORA = '''"""Stands in for the corpora: a manifest without audio."""
 
@@ -102,7 +104,7 @@ class Project:
     @property
     def environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SER_")}
-        return kept | {"PYTHONPATH": str(self.root), "VIRTUAL_ENV": sys.prefix}
+        return kept | {"PYTHONPATH": str(self.root), "VIRTUAL_ENV": sys.prefix, "NUMBA_CACHE_DIR": str(NUMBA)}
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "ser_utils", *arguments]
@@ -141,6 +143,15 @@ def make_project(root: Path) -> Project:
     return project
 
 
+@pytest.fixture(scope="session")
+def numba() -> Path:
+    """Cache of compiled functions, filled: projects of tests share it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMBA_CACHE_DIR", str(NUMBA))
+        compiled.once()
+    return NUMBA
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path, numba: Path) -> Project:
     return make_project(tmp_path / "project")
