@@ -49,7 +49,7 @@ def once() -> None:
                 return
             study.progress("compiling librosa's functions, once: half a minute")
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             subprocess.run([sys.executable, "-c", COMPILE], check=True, env=os.environ | {"PYTHONWARNINGS": "ignore"})
             mark.touch()
     except OSError as error:
