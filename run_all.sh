@@ -5,7 +5,7 @@
 #   SER_DATA=/corpora ./run_all.sh full      every real corpus that has a folder there
 #
 # Machine: Linux or macOS, 2 cores, 6 GB of memory, 4 GB of disk; no GPU. Minutes on 2 cores: 2 to 5 for the
-# environment (once), 5 for demo, 90 for full with RAVDESS and EmoDB; seconds when nothing changed.
+# environment (once), 5 for demo, 60 to 120 for full with RAVDESS and EmoDB; seconds when nothing changed.
 # Stop it at any time (Ctrl-C, kill): the next call goes on where it stopped.
 set -euo pipefail
 
