@@ -9,7 +9,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
@@ -25,12 +26,13 @@ LOG: list[tuple[str, str]] = []  # method and path of every request that the sto
 
 
 def watched(app):
-    """The store, noting its requests; a path in FAILING is answered with an error."""
+    """The store, noting its requests; a path in FAILING is answered with an error, once what BEFORE says holds."""
 
     @functools.wraps(app)
     def call(environ, start):
         LOG.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
         if any(environ["PATH_INFO"].endswith(name) for name in FAILING) and environ["REQUEST_METHOD"] == "GET":
+            until(lambda: all(holds() for holds in BEFORE))
             start("403 Forbidden", [("Content-Length", "0")])
             return [b""]
         return app(environ, start)
@@ -39,6 +41,13 @@ def watched(app):
 
 
 FAILING: set[str] = set()
+BEFORE: list[Callable[[], bool]] = []
+
+
+def until(holds: Callable[[], bool], timeout_s: float = 60) -> None:
+    end = time.monotonic() + timeout_s
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +83,7 @@ def bucket(endpoint, monkeypatch, tmp_path):
     for name, content in FILES.items():
         client.put_object(Bucket="voices", Key=f"corpora/{name}", Body=content)
     FAILING.clear()
+    BEFORE.clear()
     LOG.clear()
     yield client
     for item in client.list_objects_v2(Bucket="voices").get("Contents", []):
@@ -117,6 +127,7 @@ def test_only_what_is_asked_for_comes(bucket, tmp_path):
 
 def test_an_interrupted_mirror_goes_on(bucket, tmp_path):
     FAILING.add("07.wav")
+    BEFORE.append((tmp_path / "m" / remote.INDEX).is_file)  # a first file has come
     with pytest.raises(study.UserError, match="access is denied"):
         remote.mirror(ADDRESS, ["ravdess"], tmp_path / "m")
     have = held(tmp_path / "m")
