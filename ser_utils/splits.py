@@ -177,6 +177,25 @@ def _random_folds(manifest: pd.DataFrame, n_groups: int, group: str, share: floa
     ]
 
 
+def hold_out(manifest: pd.DataFrame, *, validation_share: float = 0.2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Clips to train and to validate on, of speakers that nobody tests; see :func:`make_folds` for the rules.
+
+    Returns
+    -------
+    train, validation : np.ndarray [shape=(n,), dtype=str]
+        Clip ids.
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"clip_id": list("abc"), "speaker": list("112"), "gender": "female"})
+    >>> [len(part) for part in hold_out(clips)]
+    [1, 2]
+    """
+    speakers = manifest.groupby("speaker")["gender"].first()
+    held = _fold(0, manifest, speakers, (), validation_share, seed)
+    return held.train, held.validation
+
+
 def _official_fold(manifest: pd.DataFrame, share: float, seed: int) -> Fold:
     """The official parts; where none validates, a share of the training speakers (or clips) does."""
     part = manifest["split"] if "split" in manifest else pd.Series("", index=manifest.index)
@@ -187,9 +206,7 @@ def _official_fold(manifest: pd.DataFrame, share: float, seed: int) -> Fold:
             "corpus has neither; use loso, speaker_groups or random"
         )
     if not len(ids["validation"]):
-        rows = manifest[part == "train"]
-        held = _fold(0, rows, rows.groupby("speaker")["gender"].first(), (), share, seed)
-        ids |= {"train": held.train, "validation": held.validation}
+        ids |= dict(zip(OFFICIAL, hold_out(manifest[part == "train"], validation_share=share, seed=seed), strict=False))
     return Fold(0, *(ids[name] for name in OFFICIAL))
 
 

@@ -557,24 +557,26 @@ def cached(
     return load(target)
 
 
-def code_version(*modules: str) -> str:
+def code_version(*modules: str, without: Iterable[str] = ()) -> str:
     """Hash of the code of `modules` and of all of ``ser_utils`` that they import, comments and docstrings left out.
 
-    ``study`` counts only with :func:`seed_everything`, the one function in it that changes numbers.
+    ``study`` counts only with :func:`seed_everything`, the one function in it that changes numbers. Modules named in
+    `without` do not count, nor what only they import.
 
     Examples
     --------
     >>> code_version("audio") == code_version("audio")
     True
     """
-    files = sorted(imported_files(*modules) - {PACKAGE / "study.py", PACKAGE / "__init__.py"})
+    files = sorted(imported_files(*modules, without=without) - {PACKAGE / "study.py", PACKAGE / "__init__.py"})
     trees = {file.relative_to(PACKAGE).as_posix(): _bare(file.read_text(encoding="utf-8")) for file in files}
     seeding = "".join(inspect.getsource(function) for function in (seed_everything, _pin_threads))
     return digest(trees | {"seed": _bare(seeding)}, length=12)
 
 
-def imported_files(*modules: str) -> set[Path]:
-    """Source files of `modules` of this package, and of all modules of it that they import, directly or not.
+def imported_files(*modules: str, without: Iterable[str] = ()) -> set[Path]:
+    """Source files of `modules` of this package, and of all modules of it that they import, directly or not, but not
+    through those named in `without`.
 
     Examples
     --------
@@ -582,10 +584,11 @@ def imported_files(*modules: str) -> set[Path]:
     ['__init__.py', 'study.py']
     """
     found: set[Path] = {PACKAGE / "__init__.py"}
+    barred = {file for module in without for file in _module_files(module)}
     waiting = [file for module in modules for file in _module_files(module)]
     while waiting:
         file = waiting.pop()
-        if file not in found:
+        if file not in found | barred:
             found.add(file)
             waiting += [f for name in imported_modules(file.read_text(encoding="utf-8")) for f in _module_files(name)]
     return found

@@ -229,6 +229,15 @@ def test_code_version_follows_imports_and_ignores_comments(package):
     assert study.code_version("a") != before
 
 
+def test_code_version_leaves_out_what_is_named(package):
+    before = study.code_version("a", without=["b"])
+    assert before != study.code_version("a")
+    (package / "b.py").write_text("def f(x):\n    return x + 2\n")
+    assert study.code_version("a", without=["b"]) == before
+    (package / "a.py").write_text("from ser_utils import b\nx = 1\n")
+    assert study.code_version("a", without=["b"]) != before
+
+
 def test_the_package_imports_nothing_heavy():
     start = time.monotonic()
     code = "import ser_utils, sys; print('tensorflow' in sys.modules or 'numpy' in sys.modules)"

@@ -86,7 +86,7 @@ def test_finished_folds_are_not_trained_again(learnt, monkeypatch):
     cache, toy, first = learnt
     trained = []
     made = dataclasses.replace(first, model=training.load_model(first))
-    monkeypatch.setattr(training.folds, "fit_fold", lambda fold, *_: trained.append(fold.index) or made)
+    monkeypatch.setattr(training.folds, "fit_fold", lambda fold, *_, **__: trained.append(fold.index) or made)
     again = training.cross_validate(toy, folds()[:2], seeds=[0], cache=cache, jobs=1)
     assert trained == [1]
     pd.testing.assert_frame_equal(first.predictions, again[0].predictions, check_exact=True)

@@ -20,6 +20,7 @@ References
    doi:10.1162/rest.90.3.414
 """
 
+from ser_utils.evaluation.ensembles import ensemble
 from ser_utils.evaluation.intervals import coverage, difference, differences
 from ser_utils.evaluation.predictions import SYSTEM, TASK, load_predictions, save_predictions, validate_predictions
 from ser_utils.evaluation.results import (
@@ -46,6 +47,7 @@ __all__ = [
     "coverage",
     "difference",
     "differences",
+    "ensemble",
     "headline",
     "interval_text",
     "knows_speaker",

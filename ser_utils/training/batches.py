@@ -1,4 +1,4 @@
-"""What a net is fed: the recipe, the normaliser of the training clips, and batches."""
+"""What a net is fed: the normaliser of the training clips, copies of clips, and batches."""
 
 from __future__ import annotations
 
@@ -9,40 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ser_utils import study
-from ser_utils.augment.frames import FrameAugmentation, disturb
+from ser_utils.augment.frames import disturb
 from ser_utils.features import Frames
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a net is trained.
-
-    Parameters
-    ----------
-    epochs, patience : int
-        Most epochs; epochs without a better validation UAR before stopping. The best weights are restored.
-    batch_size : int
-    learning_rate, weight_decay : float
-        Peak rate of AdamW after one warm-up epoch, then cosine decay to zero.
-    label_smoothing : float
-        In [0, 1).
-    augmentation : FrameAugmentation
-        How training batches are disturbed.
-    """
-
-    epochs: int = 50
-    patience: int = 15
-    batch_size: int = 32
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    label_smoothing: float = 0.1
-    augmentation: FrameAugmentation = field(default_factory=FrameAugmentation)
-
-    def __post_init__(self) -> None:
-        study.check_range(self, "1 or more", lambda value: value >= 1, "epochs", "patience", "batch_size")
-        study.check_range(self, "above 0", lambda value: value > 0, "learning_rate")
-        study.check_range(self, "0 or more", lambda value: value >= 0, "weight_decay")
-        study.check_range(self, "at least 0 and below 1", lambda value: 0 <= value < 1, "label_smoothing")
+from ser_utils.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -105,7 +74,8 @@ class Batches:
     """Batches of sequences, cut to the next 32 frames above their longest clip; shuffled and augmented for training.
 
     Training batches are cut from clips sorted by length, four batches at a time, so that little of one is padding. The
-    last batch may hold fewer clips. A clip weighs the more, the rarer its class: all classes weigh the same in sum.
+    last batch may hold fewer clips. Under ``balance: weights`` a clip weighs the more, the rarer its class: all classes
+    weigh the same in sum.
 
     Parameters
     ----------
@@ -115,7 +85,7 @@ class Batches:
     targets : np.ndarray [shape=(n_clips, n_classes)]
         One-hot; the copies take those of their clips.
     recipe : Recipe
-        Batch size and augmentation.
+        Batch size, balance and augmentation.
     rng : np.random.Generator, optional
         For training: draws order, copies and augmentation. Without one, order is kept and nothing is augmented.
     others : list of np.ndarray, optional
@@ -147,13 +117,21 @@ class Batches:
         """One pass: ([frames, mask], targets, weight per clip); the mask is 1 in valid frames."""
         for rows in self._rows():
             sound = self._stand_ins(rows)
-            x, n_frames, targets = self.x[sound], self.n_frames[sound], self.targets[rows]
-            if self.rng is not None:
+            n_frames, targets = self.n_frames[sound], self.targets[rows]
+            if self.rng is None:
+                x = self.x[:, : self._steps(n_frames.max())][sound]
+            else:
+                longest = int(n_frames.max() / (1 - self.recipe.augmentation.speed)) + 1  # of the slowest
+                x = self.x[:, : self._steps(longest)][sound]
                 x, n_frames, targets = disturb(x, n_frames, targets, self.recipe.augmentation, self.rng)
-            # lengths in steps of 32 frames: few shapes, so the backend compiles few graphs
-            longest = min(-(-int(n_frames.max()) // 32) * 32, x.shape[1])
-            mask = (np.arange(longest) < n_frames[:, None]).astype(np.float32)
-            yield [x[:, :longest], mask], targets, targets @ self.class_weight
+            size = self._steps(n_frames.max())
+            mask = (np.arange(size) < n_frames[:, None]).astype(np.float32)
+            weight = targets @ self.class_weight if self.recipe.balance == "weights" else targets.sum(1)
+            yield [x[:, :size], mask], targets, weight
+
+    def _steps(self, longest: int) -> int:
+        """Length in steps of 32 frames: few shapes, so the backend compiles few graphs."""
+        return min(-(-int(longest) // 32) * 32, self.x.shape[1])
 
     def _stand_ins(self, rows: np.ndarray) -> np.ndarray:
         if self.rng is None or not self.others:
@@ -170,8 +148,16 @@ class Batches:
         size, n_clips = self.recipe.batch_size, len(self.targets)
         if self.rng is None:
             return [np.arange(i, min(i + size, n_clips)) for i in range(0, n_clips, size)]
-        order = self.rng.permutation(n_clips)
+        order = self._order()
         pools = [order[i : i + 4 * size] for i in range(0, len(order), 4 * size)]
         order = np.concatenate([pool[np.argsort(self.n_frames[pool], kind="stable")] for pool in pools])
         batches = [order[i : i + size] for i in range(0, len(order), size)]
         return [batches[i] for i in self.rng.permutation(len(batches))]
+
+    def _order(self) -> np.ndarray:
+        """Every clip once; under ``balance: sampling`` draws with replacement in which all classes are alike often."""
+        n_clips = len(self.targets)
+        if self.recipe.balance != "sampling":
+            return self.rng.permutation(n_clips)
+        chance = self.targets @ self.class_weight
+        return self.rng.choice(n_clips, size=n_clips, p=chance / chance.sum(dtype=np.float64))

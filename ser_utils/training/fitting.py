@@ -1,20 +1,42 @@
-"""The loop over epochs: AdamW, the best weights by validation UAR, predictions."""
+"""The loop over epochs: optimizer and rate, the best weights by validation UAR, predictions."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from sklearn.metrics import recall_score
 
 from ser_utils import models, study
-from ser_utils.training.batches import Batches, Recipe
+from ser_utils.tracking import Log
+from ser_utils.training.averaging import Averaging
+from ser_utils.training.batches import Batches
+from ser_utils.training.recipe import Recipe
+
+
+class _Settings(NamedTuple):
+    """What a compiled net depends on, besides its architecture."""
+
+    optimizer: str
+    weight_decay: float
+    label_smoothing: float
+    ema: float  # decay of the moving average of the weights; 0: none
+    precision: str
+    jit_compile: bool
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> _Settings:
+        """Those of a recipe; nets of recipes that differ elsewhere share a graph."""
+        ema = recipe.average_decay if recipe.averaging == "ema" else 0.0
+        common = recipe.weight_decay, recipe.label_smoothing, ema, recipe.precision, recipe.jit_compile
+        return cls(recipe.optimizer, *common)
 
 
 def fresh_net(model: str, arguments: Mapping[str, Any], n_columns: int, n_classes: int, recipe: Recipe) -> keras.Model:
@@ -32,10 +54,21 @@ def fresh_net(model: str, arguments: Mapping[str, Any], n_columns: int, n_classe
     n_columns, n_classes : int
         Feature columns in, classes out.
     recipe : Recipe
+
+    Raises
+    ------
+    study.UserError
+        For mixed precision where no GPU is.
     """
-    new = models.BUILDERS[model](n_columns, n_classes, **arguments)  # first, so that all draws follow from the seed
-    options = json.dumps(dict(arguments), sort_keys=True)
-    net = _compiled(model, options, n_columns, n_classes, recipe.weight_decay, recipe.label_smoothing)
+    if recipe.precision != "float32" and not has_gpu():
+        raise study.UserError(
+            f"precision {recipe.precision} needs a GPU and this machine shows none, where it would only be slower; "
+            "set precision to float32 in the profile"
+        )
+    with _policy(recipe.precision):
+        new = models.BUILDERS[model](n_columns, n_classes, **arguments)  # first: all draws follow from the seed
+        options = json.dumps(dict(arguments), sort_keys=True)
+        net = _compiled(model, options, n_columns, n_classes, _Settings.of(recipe))
     for old_layer, new_layer in zip(net.layers, new.layers, strict=True):
         for old, start in zip(old_layer.variables, new_layer.variables, strict=True):
             old.assign(start)
@@ -45,21 +78,55 @@ def fresh_net(model: str, arguments: Mapping[str, Any], n_columns: int, n_classe
 
 
 @functools.lru_cache(maxsize=2)
-def _compiled(
-    model: str, options: str, n_columns: int, n_classes: int, weight_decay: float, label_smoothing: float
-) -> keras.Model:
-    """XLA is off, being slower on CPUs for these nets."""
+def _compiled(model: str, options: str, n_columns: int, n_classes: int, settings: _Settings) -> keras.Model:
     net = models.BUILDERS[model](n_columns, n_classes, **json.loads(options))
-    optimizer = keras.optimizers.AdamW(0.0, weight_decay=weight_decay, global_clipnorm=1.0)
+    if settings.precision != "float32":
+        net.layers[-1].dtype_policy = "float32"  # probabilities of 8 bits would not sum to one
+    common: dict[str, Any] = {"global_clipnorm": 1.0}
+    if settings.ema:
+        common |= {"use_ema": True, "ema_momentum": settings.ema}
+    if settings.optimizer == "adamw":
+        optimizer = keras.optimizers.AdamW(0.0, weight_decay=settings.weight_decay, **common)
+    else:
+        optimizer = keras.optimizers.Adam(0.0, **common)
     optimizer.build(net.trainable_variables)
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing)
-    net.compile(optimizer=optimizer, loss=loss, jit_compile=False)
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
+    net.compile(optimizer=optimizer, loss=loss, jit_compile=settings.jit_compile)
     return net
 
 
-def learning_rate(step: int, recipe: Recipe, *, steps_per_epoch: int) -> float:
-    """Rate of one step: from a hundredth up to the peak over the first epoch, then down to zero along a cosine
-    (Loshchilov & Hutter 2017, arXiv:1608.03983).
+def has_gpu() -> bool:
+    """Whether the backend of Keras sees a GPU."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.default_backend() == "gpu"
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+@contextlib.contextmanager
+def _policy(precision: str) -> Iterator[None]:
+    """Layers made inside compute in `precision`."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def full_precision(net: keras.Model, model: str, arguments: Mapping[str, Any]) -> keras.Model:
+    """The same net with layers that compute in float32: what is predicted with and saved."""
+    made = models.BUILDERS[model](net.inputs[0].shape[-1], net.output_shape[-1], **arguments)
+    made.set_weights(net.get_weights())
+    return made
+
+
+def learning_rate(step: int, recipe: Recipe, *, steps_per_epoch: int, halvings: int = 0) -> float:
+    """Rate of one step: from a hundredth up to the peak over the warm-up, then down to zero along a cosine
+    (Loshchilov & Hutter 2017, arXiv:1608.03983), or as many `halvings` down as there were plateaus.
 
     Examples
     --------
@@ -67,10 +134,12 @@ def learning_rate(step: int, recipe: Recipe, *, steps_per_epoch: int) -> float:
     >>> [round(learning_rate(step, recipe, steps_per_epoch=10), 4) for step in (0, 10, 30, 50)]
     [0.0001, 0.01, 0.005, 0.0]
     """
-    peak = recipe.learning_rate
-    if step < steps_per_epoch:
-        return peak / 100 + (peak - peak / 100) * step / steps_per_epoch
-    done = (step - steps_per_epoch) / max(1, (recipe.epochs - 1) * steps_per_epoch)
+    peak, warm_up = recipe.learning_rate, recipe.warmup_epochs * steps_per_epoch
+    if step < warm_up:
+        return peak / 100 + (peak - peak / 100) * step / warm_up
+    if recipe.schedule == "plateau":
+        return peak / 2**halvings
+    done = (step - warm_up) / max(1, (recipe.epochs - recipe.warmup_epochs) * steps_per_epoch)
     return peak * (1 + math.cos(math.pi * min(1.0, done))) / 2
 
 
@@ -80,19 +149,23 @@ class BestByUAR:
     def __init__(self, net: keras.Model, validation: Batches, recipe: Recipe, *, label: str) -> None:
         self.net, self.validation, self.recipe, self.label = net, validation, recipe, label
         self.uar, self.epoch, self.weights = -1.0, 0, net.get_weights()
+        self.halvings, self.halved = 0, 0  # of the rate; epoch of the last one
         self.start = self.said = time.monotonic()
         self.history: list[dict[str, float]] = []
 
-    def update(self, epoch: int, loss: float) -> bool:
-        """Score `epoch` (1 …); whether to go on."""
+    def update(self, epoch: int, loss: float, rate: float) -> bool:
+        """Score `epoch` (1 …), whose last step was taken at `rate`; whether to go on."""
         true = self.validation.targets.argmax(1)
         predicted = predict(self.net, self.validation).argmax(1)
         uar = float(recall_score(true, predicted, average="macro", labels=np.unique(true), zero_division=0))
-        self.history.append({"epoch": epoch, "loss": loss, "val_uar": uar})
+        self.history.append({"epoch": epoch, "loss": loss, "val_uar": uar, "learning_rate": rate})
         if uar > self.uar:
             self.uar, self.epoch, self.weights = uar, epoch, self.net.get_weights()
+        if epoch - max(self.epoch, self.halved) >= self.recipe.plateau_epochs:
+            self.halvings, self.halved = self.halvings + 1, epoch
         self._tell(epoch, uar)
-        return epoch < self.recipe.epochs and epoch - self.epoch < self.recipe.patience
+        waits = epoch - self.epoch < self.recipe.patience or self.recipe.averaging == "swa"
+        return epoch < self.recipe.epochs and waits
 
     def _tell(self, epoch: int, uar: float, *, every_s: float = 10.0) -> None:
         now = time.monotonic()
@@ -107,18 +180,37 @@ class BestByUAR:
             self.said = now
 
 
-def fit(net: keras.Model, train: Batches, validation: Batches, recipe: Recipe, *, label: str) -> BestByUAR:
-    """Train `net` and leave it with the weights of the epoch with the best validation UAR."""
-    best = BestByUAR(net, validation, recipe, label=label)
+def fit(
+    net: keras.Model, train: Batches, validation: Batches, recipe: Recipe, *, label: str, log: Log | None = None
+) -> BestByUAR:
+    """Train `net` and leave it with the weights that had the best validation UAR.
+
+    Parameters
+    ----------
+    net : keras.Model
+        From :func:`fresh_net` with this recipe.
+    train, validation : Batches
+    recipe : Recipe
+    label : str
+        What the progress line says.
+    log : callable, optional
+        Takes the epoch and, by name, its loss, validation UAR and rate.
+    """
+    best, averaging = BestByUAR(net, validation, recipe, label=label), Averaging(net, recipe)
     step, steps_per_epoch = 0, len(train)
     for epoch in range(1, recipe.epochs + 1):
         net.reset_metrics()  # the loss that Keras returns is the mean since then
-        loss = math.nan
+        loss = rate = math.nan
         for x, y, weight in train:
-            net.optimizer.learning_rate = learning_rate(step, recipe, steps_per_epoch=steps_per_epoch)
+            rate = learning_rate(step, recipe, steps_per_epoch=steps_per_epoch, halvings=best.halvings)
+            net.optimizer.learning_rate = rate
             loss = float(net.train_on_batch(x, y, sample_weight=weight))
             step += 1
-        if not best.update(epoch, loss):
+        with averaging.applied(epoch):
+            goes_on = best.update(epoch, loss, rate)
+        if log:
+            log(**best.history[-1])
+        if not goes_on:
             break
     net.set_weights(best.weights)
     return best
@@ -127,3 +219,14 @@ def fit(net: keras.Model, train: Batches, validation: Batches, recipe: Recipe, *
 def predict(net: keras.Model, batches: Batches) -> np.ndarray:
     """Class probabilities [shape=(n_clips, n_classes)] in the order of `batches`."""
     return np.concatenate([keras.ops.convert_to_numpy(net.predict_on_batch(x)) for x, _, _ in batches])
+
+
+def body_weights(net: keras.Model) -> list[np.ndarray]:
+    """Weights of every layer but the last, which knows the classes."""
+    return [keras.ops.convert_to_numpy(weight) for layer in net.layers[:-1] for weight in layer.weights]
+
+
+def start_from(net: keras.Model, weights: Sequence[np.ndarray]) -> None:
+    """Put :func:`body_weights` of a net of the same kind into `net`, whose last layer stays as it is."""
+    for weight, value in zip((w for layer in net.layers[:-1] for w in layer.weights), weights, strict=True):
+        weight.assign(value)

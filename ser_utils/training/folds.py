@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import functools
-import hashlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ser_utils import splits, study
-from ser_utils.features import Frames
+from ser_utils import study, tracking
 from ser_utils.splits import Fold
-from ser_utils.training.batches import Batches, Copies, Normaliser, Recipe
-from ser_utils.training.fitting import fit, fresh_net, predict
+from ser_utils.training.batches import Normaliser
+from ser_utils.training.experiments import Experiment, batches, fit_normaliser, identity
+from ser_utils.training.fitting import fit, fresh_net, full_precision, predict, start_from
+from ser_utils.training.pretraining import pretrained, pretraining_key
 
 
 @dataclass(frozen=True)
@@ -27,72 +27,47 @@ class FoldResult:
     """What one fold leaves behind."""
 
     predictions: pd.DataFrame = field(repr=False)  # clip_id, speaker, y_true, y_pred, p_<emotion>…
-    history: pd.DataFrame = field(repr=False)  # epoch, loss, val_uar
+    history: pd.DataFrame = field(repr=False)  # epoch, loss, val_uar, learning_rate
     facts: dict[str, Any]  # fold, seed, n_train, n_validation, n_test, best_epoch, val_uar, n_parameters, wall_s
     normaliser: Normaliser = field(repr=False)
     model: keras.Model | None = field(default=None, repr=False)  # None when read from the cache: see load_model
     folder: Path | None = None  # where the artefact lies
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """One model on one corpus: everything that a fold needs and that its artefact depends on."""
-
-    name: str  # e.g. "ravdess"
-    manifest: pd.DataFrame = field(repr=False)
-    frames: Frames = field(repr=False)
-    labels: tuple[str, ...]
-    model: str
-    model_arguments: Mapping[str, Any]
-    recipe: Recipe
-    n_folds: int
-    allow_leaks: tuple[str, ...] = ()
-    copies: Copies | None = None
-
-
-def fit_normaliser(fold: Fold, experiment: Experiment) -> Normaliser:
-    """Normaliser of the training clips, once the leak gate has let the fold pass.
-
-    Raises
-    ------
-    splits.LeakError
-        When something of the held-out clips is known in training.
-    study.UserError
-        When no clip trains, validates or is tested; see :func:`splits.check_leaks` for more.
-    """
-    splits.check_filled(fold, *splits.OFFICIAL)
-    normaliser = Normaliser.fit(experiment.frames, fold.train)
-    fitted = {"normaliser": normaliser.clip_ids}
-    clips = experiment.manifest
-    if experiment.copies:
-        used = experiment.copies.table.iloc[experiment.copies.of(fold.train)]
-        clips = clips.assign(parent=clips["clip_id"], noise_id=clips.get("noise_id", ""))
-        clips = pd.concat([clips, used], ignore_index=True)
-        fold = dataclasses.replace(fold, train=np.append(fold.train, used["clip_id"].to_numpy(dtype=str)))
-    splits.check_leaks(fold, clips, fitted=fitted, allow=experiment.allow_leaks)
-    return normaliser
-
-
-def fit_fold(fold: Fold, seed: int, experiment: Experiment) -> FoldResult:
+def fit_fold(
+    fold: Fold, seed: int, experiment: Experiment, *, start_weights: Sequence[np.ndarray] = (), logs: Path | None = None
+) -> FoldResult:
     """Train on one fold and predict its test clips; the net of the result is trained anew by the next call.
+
+    Parameters
+    ----------
+    fold : Fold
+    seed : int
+    experiment : Experiment
+    start_weights : sequence of np.ndarray, optional
+        From :func:`pretrained`.
+    logs : Path, optional
+        Folder for :mod:`ser_utils.tracking`.
 
     Raises
     ------
     splits.LeakError
         Before the first step, when something of the test clips is known in training.
     """
-    start = time.monotonic()
+    begun = time.monotonic()
     study.seed_everything(seed * 1000 + fold.index)
     normaliser = fit_normaliser(fold, experiment)
-    rng = np.random.default_rng([seed, fold.index])
-    train, validation, test = (
-        _batches(experiment, normaliser, ids, rng if ids is fold.train else None)
-        for ids in (fold.train, fold.validation, fold.test)
-    )
+    train = batches(experiment, normaliser, fold.train, np.random.default_rng([seed, fold.index]))
+    validation, test = (batches(experiment, normaliser, ids) for ids in (fold.validation, fold.test))
     shape = experiment.frames.x.shape[2], len(experiment.labels)
     net = fresh_net(experiment.model, experiment.model_arguments, *shape, experiment.recipe)
+    if experiment.pretraining:
+        start_from(net, start_weights)
     label = f"{experiment.name} fold {fold.index + 1}/{experiment.n_folds} seed {seed}"
-    best = fit(net, train, validation, experiment.recipe, label=label)
+    with tracking.run(f"{label} {experiment.model}", logs) if logs else contextlib.nullcontext() as log:
+        best = fit(net, train, validation, experiment.recipe, label=label, log=log)
+    if experiment.recipe.precision != "float32":
+        net = full_precision(net, experiment.model, experiment.model_arguments)
     facts = {
         "fold": fold.index,
         "seed": seed,
@@ -102,36 +77,10 @@ def fit_fold(fold: Fold, seed: int, experiment: Experiment) -> FoldResult:
         "best_epoch": best.epoch,
         "val_uar": best.uar,
         "n_parameters": net.count_params(),
-        "wall_s": time.monotonic() - start,
+        "wall_s": time.monotonic() - begun,
     }
     rows = _rows(experiment, fold, predict(net, test))
     return FoldResult(rows, pd.DataFrame(best.history), facts, normaliser, net)
-
-
-def _batches(
-    experiment: Experiment, normaliser: Normaliser, ids: np.ndarray, rng: np.random.Generator | None
-) -> Batches:
-    """Batches of some clips; with `rng` for training, and with the copies of these clips."""
-    rows = experiment.frames.rows(ids)
-    n_frames = experiment.frames.n_frames[rows]
-    x = normaliser.apply(experiment.frames.x[rows], n_frames)
-    emotion = experiment.manifest.set_index("clip_id")["emotion"].loc[ids]
-    targets = (emotion.to_numpy()[:, None] == np.array(experiment.labels)).astype(np.float32)
-    if rng is None or experiment.copies is None:
-        return Batches(x, n_frames, targets, experiment.recipe, rng)
-    copies = experiment.copies
-    made = copies.of(ids)
-    n_made = copies.frames.n_frames[made]
-    parents = copies.table["parent"].to_numpy()[made]
-    return Batches(
-        np.concatenate([x, normaliser.apply(copies.frames.x[made], n_made)]),
-        np.concatenate([n_frames, n_made]),
-        targets,
-        experiment.recipe,
-        rng,
-        others=[len(ids) + np.flatnonzero(parents == clip) for clip in ids],
-        share=copies.share,
-    )
 
 
 def _rows(experiment: Experiment, fold: Fold, probabilities: np.ndarray) -> pd.DataFrame:
@@ -182,48 +131,70 @@ def cross_validate_all(
     """:func:`cross_validate` of several experiments on the same folds, all side by side."""
     if not seeds:
         raise study.UserError("n_seeds 0 leaves nothing to train; use 1 or more")
+    tracking.wanted()  # a wrong word is told before anything is trained
     for experiment in experiments:
         for fold in folds:  # also those that the cache will answer for
             fit_normaliser(fold, experiment)
-    runs = [(fold, seed) for seed in seeds for fold in folds]
     cells = [
-        (e, content, *run) for e, content in zip(experiments, map(_content, experiments), strict=True) for run in runs
+        _Cell(experiment, key, fold, seed)
+        for experiment, key in zip(experiments, map(identity, experiments), strict=True)
+        for seed in seeds
+        for fold in folds
     ]
     name = experiments[0].name if len(experiments) == 1 else f"{len(experiments)} experiments"
-    found = study.pmap(functools.partial(_cached_fold, cache=cache), cells, desc=f"{name}: folds × seeds", jobs=jobs)
-    return [found[i : i + len(runs)] for i in range(0, len(found), len(runs))]
+    _train_missing(cells, name, cache=cache, jobs=jobs)
+    found = [_load(cell.artefact(cache)) for cell in cells]
+    size = len(seeds) * len(folds)
+    return [found[i : i + size] for i in range(0, len(found), size)]
 
 
-def _content(experiment: Experiment) -> str:
-    data = hashlib.sha256()
-    for frames in [experiment.frames, *([experiment.copies.frames] if experiment.copies else [])]:
-        data.update(np.ascontiguousarray(frames.x).tobytes())
-        data.update(frames.n_frames.tobytes())
-    for column in ("clip_id", "emotion", "speaker", "sha256"):
-        data.update("\n".join(experiment.manifest[column]).encode())
-    if experiment.copies:
-        data.update("\n".join(experiment.copies.table["parent"]).encode())
-    return data.hexdigest()
+@dataclass(frozen=True)
+class _Cell:
+    """One fold and seed of an experiment."""
+
+    experiment: Experiment
+    identity: dict[str, Any]
+    fold: Fold
+    seed: int
+
+    @property
+    def key(self) -> dict[str, Any]:
+        clips = {name: study.digest(ids.tolist()) for name, ids in vars(self.fold).items() if name != "index"}
+        start = {"start": self.start} if self.experiment.pretraining else {}
+        return self.identity | start | {"fold": clips, "index": self.fold.index, "seed": self.seed}
+
+    @property
+    def start(self) -> str:
+        """Name of the artefact that holds the pretrained weights."""
+        return study.digest(pretraining_key(self.experiment, self.identity, self.seed))
+
+    def artefact(self, cache: Path) -> Path:
+        return cache / study.digest(self.key)
 
 
-def _cached_fold(cell: tuple[Experiment, str, Fold, int], *, cache: Path) -> FoldResult:
-    experiment, content, fold, seed = cell
-    key = {
-        "content": content,
-        "fold": {name: study.digest(ids.tolist()) for name, ids in vars(fold).items() if name != "index"},
-        "index": fold.index,
-        "seed": seed,
-        "model": experiment.model,
-        "model_arguments": dict(experiment.model_arguments),
-        "recipe": asdict(experiment.recipe),
-        "labels": experiment.labels,
-        "allow_leaks": experiment.allow_leaks,
-        "copies": experiment.copies.share if experiment.copies else 0,
-        "code": study.code_version("training"),
-        "backend": keras.backend.backend(),
-        "versions": study.versions("keras", "tensorflow", "jax", "numpy"),
-    }
-    return study.cached(cache, key, lambda: fit_fold(fold, seed, experiment), save=_save, load=_load)
+def _train_missing(cells: Sequence[_Cell], name: str, *, cache: Path, jobs: int | None) -> None:
+    """Train what the cache lacks, and that alone is counted: the time that is left is told from it."""
+    missing = [cell for cell in cells if not cell.artefact(cache).is_dir()]
+    first = {cell.start: cell for cell in missing if cell.experiment.pretraining}
+    todo = [cell for start, cell in first.items() if not (cache / start).is_dir()]
+    if todo:
+        study.pmap(functools.partial(_start_weights, cache=cache), todo, desc=f"{name}: pretraining", jobs=jobs)
+    known = f", {len(cells) - len(missing)} from the cache" if len(missing) < len(cells) else ""
+    if missing:
+        work = functools.partial(_make_fold, cache=cache)
+        study.pmap(work, missing, desc=f"{name}: folds × seeds{known}", jobs=jobs)
+
+
+def _start_weights(cell: _Cell, *, cache: Path) -> int:
+    return len(pretrained(cell.experiment, cell.seed, identity=cell.identity, cache=cache))
+
+
+def _make_fold(cell: _Cell, *, cache: Path) -> None:
+    def make() -> FoldResult:
+        weights = pretrained(cell.experiment, cell.seed, identity=cell.identity, cache=cache)
+        return fit_fold(cell.fold, cell.seed, cell.experiment, start_weights=weights, logs=cache.parent / "tracking")
+
+    study.cached(cache, cell.key, make, save=_save, load=_load)
 
 
 def _save(result: FoldResult, folder: Path) -> None:
