@@ -30,7 +30,7 @@ def cost(model: keras.Model, n_frames: int) -> dict[str, int]:
     --------
     >>> from ser_utils.models.convolutional import small_cnn
     >>> cost(small_cnn(64, 7, filters=8, strides=(2,)), 100)
-    {'n_parameters': 3031, 'multiply_adds': 142512}
+    {'n_parameters': 3023, 'multiply_adds': 142512}
     """
     inputs = [keras.Input((n_frames, *tensor.shape[2:]), name=tensor.name) for tensor in model.inputs]
     fixed = keras.models.clone_model(model, input_tensors=inputs)

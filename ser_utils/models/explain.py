@@ -86,7 +86,7 @@ def saliency(
         x = tf.constant(frames + noise * rng.standard_normal(frames.shape, dtype=np.float32))
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = tf.math.log(model([x, mask], training=False)[:, label] + 1e-9)
+            y = tf.math.log(model([x, tf.constant(mask)], training=False)[:, label] + 1e-9)
         total += tape.gradient(y, x).numpy()
     return (total / n_samples * frames * mask[:, :, None])[0]
 
@@ -132,6 +132,8 @@ def _image(model: keras.Model, layer: str | None) -> keras.KerasTensor:
     """Output (batch, steps, bands, channels) of a layer."""
     images = {}
     for part in model.layers:
+        if isinstance(part, keras.Model):  # its output belongs to its own graph
+            continue
         first = part.output[0] if isinstance(part.output, list | tuple) else part.output
         if len(first.shape) == 4 and first.shape[-1] > 3:  # fewer channels: a picture, not what a net made of it
             images[part.name] = first

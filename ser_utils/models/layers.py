@@ -126,6 +126,10 @@ class MaskedAverage(layers.Layer):
         self.pad = layers.ZeroPadding1D((0, stride - 1))
         self.mean = layers.AveragePooling1D(stride, padding="valid")
 
+    def build(self, shapes) -> None:
+        self.pad.build(shapes[0])
+        self.mean.build(self.pad.compute_output_shape(shapes[0]))
+
     def call(self, inputs):
         """(frames, mask) → (frames, mask) at the new rate."""
         frames, mask = inputs

@@ -176,7 +176,9 @@ def resnet50(
     picture = layers.Concatenate(name="grey")([image, image, image])
     if weights:
         picture = layers.Rescaling(IMAGENET_SPREAD, name="imagenet_scale")(picture)
-    clip = layers.GlobalAveragePooling2D(name="mean")(_backbone(picture.shape[1:], weights)(picture))
+    maps = _backbone(picture.shape[1:], weights)(picture)
+    maps = layers.Identity(name="maps")(maps)  # Grad-CAM reads layers of this net, not those inside the backbone
+    clip = layers.GlobalAveragePooling2D(name="mean")(maps)
     if extra is not None:
         late = MaskedConv(16, 5, 2, name="extra")((extra, m))
         clip = layers.Concatenate(name="join")([clip, StatisticsPooling(name="statistics")(late)])
@@ -184,15 +186,15 @@ def resnet50(
 
 
 def _backbone(shape: Sequence[int], weights: str) -> keras.Model:
-    net = keras.applications.ResNet50(include_top=False, weights=None, input_shape=tuple(shape), name="backbone")
-    if not weights:
-        return net
     file = Path(os.environ.get("SER_PRETRAINED") or ".") / weights
-    if not file.is_file():
+    if weights and not file.is_file():
         raise study.UserError(
             f"no weights at {file}; put {IMAGENET_URL} (95 MB) there, set SER_PRETRAINED to the folder that holds it, "
             "or leave weights empty to train from scratch"
         )
+    net = keras.applications.ResNet50(include_top=False, weights=None, input_shape=tuple(shape), name="backbone")
+    if not weights:
+        return net
     try:
         net.load_weights(file)
     except (ValueError, OSError) as error:
