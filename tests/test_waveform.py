@@ -206,7 +206,7 @@ def test_whole_numbers_may_come_as_floats_from_a_table():
 
 def test_a_pause_of_the_noise_is_not_amplified():
     bark = np.zeros(SR, dtype=np.float32)
-    bark[12_000:13_000] = 0.3
+    bark[12_000:13_000] = np.tile([0.3, -0.3], 500)
     bark += np.random.default_rng(0).normal(0, 1e-4, SR).astype(np.float32)
     y = voice(0.25)
     given = {"sr": SR, "noises": {"bark": bark}}

@@ -17,46 +17,7 @@ import soxr
 from ser_utils import audio, features, study
 from ser_utils.augment import rooms
 
-FRAME_S = 0.02  # of the active level
-ACTIVE_DB = 30.0  # frames down to this far below the loudest frame are active
-SILENCE_DB = -120.0  # dB of full scale: at and below this there is no level to relate a noise to
 LOW_PASS_SLOPE = 24  # dB per octave
-
-
-def active_level_db(y: np.ndarray, *, sr: int) -> float:
-    """Level of the parts of a clip in which there is sound, dB relative to full scale.
-
-    Mean power of the 20 ms frames that lie at most 30 dB below the loudest frame: a pause does not make speech softer.
-    The idea is that of ITU-T P.56, with a threshold relative to the loudest frame.
-
-    Parameters
-    ----------
-    y : np.ndarray [shape=(n_samples,)]
-        Any length from 1 sample.
-    sr : int
-        Hz.
-
-    Returns
-    -------
-    float
-        −120 for silence.
-
-    Examples
-    --------
-    >>> pause = np.concatenate([np.full(8000, 0.1), np.zeros(8000)])
-    >>> round(active_level_db(pause, sr=16000), 1)
-    -20.0
-    """
-    power, active = _activity(y, sr)
-    return float(10 * np.log10(max(power[active].mean(), 10 ** (SILENCE_DB / 10))))
-
-
-def _activity(y: np.ndarray, sr: int) -> tuple[np.ndarray, np.ndarray]:
-    """Power of each 20 ms frame, the last one may be shorter, and whether it is active."""
-    starts = np.arange(0, len(y), max(1, round(FRAME_S * sr)))
-    lengths = np.diff(np.append(starts, len(y)))
-    power = np.add.reduceat(np.square(y, dtype=np.float64), starts) / lengths
-    return power, power >= power.max() * 10 ** (-ACTIVE_DB / 10)
 
 
 def effect(y: np.ndarray, y_out: np.ndarray, sr: int) -> dict[str, float]:
@@ -83,11 +44,11 @@ def effect(y: np.ndarray, y_out: np.ndarray, sr: int) -> dict[str, float]:
     >>> {name: round(value, 2) + 0.0 for name, value in effect(tone, 2 * tone, 16000).items()}
     {'f0_change_semitones': 0.0, 'rate_change': 1.0, 'level_change_db': 6.02, 'duration_change': 1.0}
     """
-    active_before, active_after = (_activity(sound, sr)[1].sum() for sound in (y, y_out))
+    active_before, active_after = (audio.activity(sound, sr=sr)[1].sum() for sound in (y, y_out))
     return {
         "f0_change_semitones": _f0_change(y, y_out, sr),
         "rate_change": float(active_before / active_after),
-        "level_change_db": active_level_db(y_out, sr=sr) - active_level_db(y, sr=sr),
+        "level_change_db": audio.active_level_db(y_out, sr=sr) - audio.active_level_db(y, sr=sr),
         "duration_change": len(y_out) / len(y),
     }
 
@@ -112,7 +73,8 @@ def _f0_change(y: np.ndarray, y_out: np.ndarray, sr: int) -> float:
 
 def add_noise(y: np.ndarray, *, sr: int, snr_db: float, noise_seed: int) -> np.ndarray:
     """White Gaussian noise at `snr_db` below the active level; a silent clip stays as it is."""
-    return _mix(y, np.random.default_rng(noise_seed).standard_normal(len(y), dtype=np.float32), sr, snr_db)
+    noise = np.random.default_rng(noise_seed).standard_normal(len(y), dtype=np.float32)
+    return y + audio.noise_at_snr(y, noise, snr_db, sr=sr)
 
 
 def add_background(y: np.ndarray, *, sr: int, snr_db: float, offset: float, noise: np.ndarray) -> np.ndarray:
@@ -122,21 +84,14 @@ def add_background(y: np.ndarray, *, sr: int, snr_db: float, offset: float, nois
     of the noise clip (a pause between two barks), it begins at the loudest frame instead: a pause must not be amplified
     until it reaches the SNR.
     """
+    noise = audio.centred(noise)
     starts = np.array([int(offset * len(noise)), 0])
-    power, active = _activity(noise, sr)
-    step = max(1, round(FRAME_S * sr))
+    power, active = audio.activity(noise, sr=sr)
+    step = max(1, round(audio.FRAME_S * sr))
     starts[1] = int(power.argmax()) * step
     covered = (starts[0] + np.arange(0, len(y), step)) // step % len(power)
     stretch = np.take(noise, starts[int(not active[covered].any())] + np.arange(len(y)), mode="wrap")
-    return _mix(y, stretch, sr, snr_db)
-
-
-def _mix(y: np.ndarray, noise: np.ndarray, sr: int, snr_db: float) -> np.ndarray:
-    level = active_level_db(y, sr=sr)
-    noise_rms = np.sqrt(np.mean(np.square(noise, dtype=np.float64)))
-    if level <= SILENCE_DB or noise_rms == 0:
-        return y
-    return y + (noise * (10 ** ((level - snr_db) / 20) / noise_rms)).astype(np.float32)
+    return y + audio.noise_at_snr(y, stretch, snr_db, sr=sr)
 
 
 # --- time, pitch and level --------------------------------------------------------------------------------------

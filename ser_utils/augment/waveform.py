@@ -70,7 +70,7 @@ def apply(
     >>> drawn, round(float(y_out.max()), 3)
     ({'gain_db': -6.0, 'scaled_db': 0.0}, 0.05)
     """
-    parameters = draw(name, _rng(seed, clip_id, name), sr=sr, noises=noises or (), **ranges)
+    parameters = draw(name, clip_rng(seed, clip_id, name), sr=sr, noises=noises or (), **ranges)
     y_out, scaled_db = _render(y, name, parameters, sr, noises)
     return y_out, parameters | {SCALED: scaled_db}
 
@@ -133,7 +133,7 @@ def replay(y: np.ndarray, recipe: Recipe, *, sr: int, noises: Noises | None = No
     >>> len(replay(np.zeros(16000, dtype=np.float32), recipe, sr=16000))
     8000
     """
-    y, _ = _limited(_sound(y))
+    y, _ = _limited(audio.checked(y))
     for name, parameters in recipe.items():
         y = render(y, name, parameters, sr=sr, noises=noises)
     return y
@@ -182,9 +182,9 @@ class Chain:
         """What is done to one clip: nothing at all is possible where every probability is below 1."""
         recipe: Recipe = {}
         for name, probability in self.steps:
-            if _rng(seed, clip_id, f"{name} or not").random() < probability:
+            if clip_rng(seed, clip_id, f"{name} or not").random() < probability:
                 ranges = self.ranges.get(name, {})
-                recipe[name] = draw(name, _rng(seed, clip_id, name), sr=sr, noises=noises, **ranges)
+                recipe[name] = draw(name, clip_rng(seed, clip_id, name), sr=sr, noises=noises, **ranges)
         return recipe
 
     def apply(
@@ -201,7 +201,8 @@ class Chain:
 # --- draws ------------------------------------------------------------------------------------------------------
 
 
-def _rng(seed: int, clip_id: str, what: str) -> np.random.Generator:
+def clip_rng(seed: int, clip_id: str, what: str) -> np.random.Generator:
+    """Random numbers for one purpose and clip, whatever was drawn before and in whatever process."""
     key = hashlib.sha256(f"{seed}\n{clip_id}\n{what}".encode()).digest()
     return np.random.default_rng(np.frombuffer(key, dtype=np.uint32))
 
@@ -252,24 +253,9 @@ def _render(
         usual = augmentation.parameters[parameter]
         _check(name, parameter, value, usual)
         values[parameter] = int(value) if usual.scale == "whole" else float(value)
-    loud, before_db = _limited(_sound(y))  # transforms overflow on sound far beyond full scale
+    loud, before_db = _limited(audio.checked(y))  # transforms overflow on sound far beyond full scale
     y_out, after_db = _limited(augmentation.change(loud, sr=sr, **values, **extra))
     return y_out, before_db + after_db
-
-
-def _sound(y: np.ndarray, what: str = "the clip") -> np.ndarray:
-    """Copy of `y` as float32, when it is mono, floating, finite and there."""
-    if not isinstance(y, np.ndarray) or y.ndim != 1 or not np.issubdtype(y.dtype, np.floating):
-        form = f"{y.dtype} of shape {y.shape}" if isinstance(y, np.ndarray) else type(y).__name__
-        raise study.UserError(f"{what} is {form}; give mono floating-point sound, one value per sample, full scale ±1")
-    if not len(y):
-        raise study.UserError(f"{what} holds no sample; leave it out")
-    with np.errstate(over="ignore"):  # infinite then, and refused
-        sound = np.array(y, dtype=np.float32, order="C")  # a copy: the transforms take no array that is read-only
-    if not np.isfinite(sound).all():
-        bad = int((~np.isfinite(sound)).sum())
-        raise study.UserError(f"{what} holds {bad} samples that are no finite numbers; mend or leave it out")
-    return sound
 
 
 def _limited(y: np.ndarray) -> tuple[np.ndarray, float]:
@@ -283,7 +269,9 @@ def _noise(noise_id: str, noises: Noises | None, sr: int) -> np.ndarray:
     if not noises or noise_id not in noises:
         raise study.UserError(f"noise clip '{noise_id}' is not among the {len(noises or ())} given; add it to noises")
     given = noises[noise_id]
-    found = _sound(given, f"noise clip '{noise_id}'") if isinstance(given, np.ndarray) else _loaded(str(given), sr)
+    found = (
+        audio.checked(given, f"noise clip '{noise_id}'") if isinstance(given, np.ndarray) else _loaded(str(given), sr)
+    )
     if not found.any():
         raise study.UserError(f"noise clip '{noise_id}' is silent: it has no level to set; leave it out")
     return found
