@@ -1,0 +1,15 @@
+"""Denoisers: one signature, the same length, the same place in time; a whole clip, or blocks where that exists.
+
+``DENOISERS[name](y, sr=sr)`` denoises a clip, ``DENOISERS[name].stream()`` takes blocks, :func:`apply_all` denoises
+many clips once. A denoiser whose weights are absent says in ``not_run`` how to get them.
+"""
+
+from __future__ import annotations
+
+from ser_utils.denoise.base import Denoiser
+from ser_utils.denoise.blocks import Stream
+from ser_utils.denoise.catalogue import DENOISERS
+from ser_utils.denoise.snr import gated, removed_db, tracker_db, wada_db
+from ser_utils.denoise.store import apply_all
+
+__all__ = ["DENOISERS", "Denoiser", "Stream", "apply_all", "gated", "removed_db", "tracker_db", "wada_db"]
