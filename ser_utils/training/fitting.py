@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import keras
@@ -201,7 +202,7 @@ def fit(
     for epoch in range(1, recipe.epochs + 1):
         net.reset_metrics()  # the loss that Keras returns is the mean since then
         loss = rate = math.nan
-        for x, y, weight in train:
+        for x, y, weight in _ahead(train):
             rate = learning_rate(step, recipe, steps_per_epoch=steps_per_epoch, halvings=best.halvings)
             net.optimizer.learning_rate = rate
             loss = float(net.train_on_batch(x, y, sample_weight=weight))
@@ -214,6 +215,16 @@ def fit(
             break
     net.set_weights(best.weights)
     return best
+
+
+def _ahead(batches: Batches) -> Iterator[tuple[list[np.ndarray], np.ndarray, np.ndarray]]:
+    """The same batches in the same order, each made in a thread while the net learns from the one before."""
+    with ThreadPoolExecutor(1) as thread:
+        made = iter(batches)
+        coming = thread.submit(next, made, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, made, None)
+            yield batch
 
 
 def predict(net: keras.Model, batches: Batches) -> np.ndarray:
