@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import recall_score
 
 from ser_utils import splits, study, training
 from ser_utils.augment import FrameAugmentation
@@ -68,6 +69,14 @@ def test_it_learns_and_the_table_keeps_the_contract(learnt):
     predicted = table[[f"p_{label}" for label in LABELS]].to_numpy().argmax(1)
     assert (np.array(LABELS)[predicted] == table["y_pred"]).all()
     assert result.facts["best_epoch"] == result.history["val_uar"].idxmax() + 1
+
+
+def test_validation_clips_are_answered_by_the_weights_that_they_chose(learnt):
+    result = learnt[2]
+    assert set(result.validation["clip_id"]) == set(folds()[0].validation)
+    assert list(result.validation) == list(result.predictions)
+    uar = recall_score(result.validation["y_true"], result.validation["y_pred"], average="macro")
+    assert uar == pytest.approx(result.facts["val_uar"])
 
 
 def test_two_runs_are_identical_whatever_the_number_of_processes(tmp_path):

@@ -32,6 +32,8 @@ class FoldResult:
     normaliser: Normaliser = field(repr=False)
     model: keras.Model | None = field(default=None, repr=False)  # None when read from the cache: see load_model
     folder: Path | None = None  # where the artefact lies
+    # the same columns for the clips that chose the epoch: what a threshold or a fusion may be fitted on
+    validation: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
 
 
 def fit_fold(
@@ -79,16 +81,18 @@ def fit_fold(
         "n_parameters": net.count_params(),
         "wall_s": time.monotonic() - begun,
     }
-    rows = _rows(experiment, fold, predict(net, test))
-    return FoldResult(rows, pd.DataFrame(best.history), facts, normaliser, net)
+    rows, held_out = (
+        _rows(experiment, ids, predict(net, part)) for ids, part in ((fold.test, test), (fold.validation, validation))
+    )
+    return FoldResult(rows, pd.DataFrame(best.history), facts, normaliser, net, validation=held_out)
 
 
-def _rows(experiment: Experiment, fold: Fold, probabilities: np.ndarray) -> pd.DataFrame:
-    clips = experiment.manifest.set_index("clip_id").loc[fold.test]
+def _rows(experiment: Experiment, clip_ids: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    clips = experiment.manifest.set_index("clip_id").loc[clip_ids]
     labels = np.array(experiment.labels)
     table = pd.DataFrame(
         {
-            "clip_id": fold.test,
+            "clip_id": clip_ids,
             "speaker": clips["speaker"].to_numpy(),
             "y_true": clips["emotion"].to_numpy(),
             "y_pred": labels[probabilities.argmax(1)],
@@ -199,6 +203,7 @@ def _make_fold(cell: _Cell, *, cache: Path) -> None:
 
 def _save(result: FoldResult, folder: Path) -> None:
     result.predictions.to_parquet(folder / "predictions.parquet", index=False)
+    result.validation.to_parquet(folder / "validation.parquet", index=False)
     result.history.to_csv(folder / "history.csv", index=False)
     pd.Series(result.facts).to_json(folder / "facts.json")
     result.model.save(folder / "model.keras")
@@ -210,7 +215,8 @@ def _load(folder: Path) -> FoldResult:
     with np.load(folder / "normaliser.npz") as stored:
         normaliser = Normaliser(stored["mean"], stored["std"], tuple(stored["clip_ids"].tolist()))
     tables = pd.read_parquet(folder / "predictions.parquet"), pd.read_csv(folder / "history.csv")
-    return FoldResult(*tables, facts, normaliser, folder=folder)
+    validation = pd.read_parquet(folder / "validation.parquet")
+    return FoldResult(*tables, facts, normaliser, folder=folder, validation=validation)
 
 
 def load_model(result: FoldResult) -> keras.Model:
