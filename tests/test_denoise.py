@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import soundfile as sf
 from sounds import noise, voice
 
-from ser_utils import study
+from ser_utils import audio, study
 from ser_utils.denoise import DENOISERS, Denoiser, apply_all, gated, spectral, tracker_db, wada_db
 from ser_utils.denoise.blocks import Stream, at_rate, overlap_add, whole
 
@@ -104,9 +107,9 @@ def test_other_rates_come_back_aligned(sr):
     [
         (np.zeros((2, 100), dtype=np.float32), r"float32 of shape \(2, 100\)"),
         (np.zeros(100, dtype=np.int16), "int16"),
-        (np.zeros(0, dtype=np.float32), r"shape \(0,\)"),
-        ([0.0, 1.0], "not list"),
-        (np.array([0.1, np.nan]), "NaN"),
+        (np.zeros(0, dtype=np.float32), "no sample"),
+        ([0.0, 1.0], "is list"),
+        (np.array([0.1, np.nan]), "1 samples that are no finite"),
     ],
 )
 def test_what_is_no_sound_is_refused(y, message):
@@ -285,44 +288,87 @@ def fail(y: np.ndarray) -> np.ndarray:
     raise AssertionError("denoised again")
 
 
-def mixture(seed: int) -> np.ndarray:
-    return bursts(0.5) + noise(seed, 0.5)
+def double(y: np.ndarray) -> np.ndarray:
+    return 2 * y
 
 
-def pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    return mixture(seed), bursts(0.5)
+@pytest.fixture
+def clips(tmp_path) -> tuple[pd.DataFrame, Path]:
+    """Manifest of three noisy clips, with their clean ones beside them."""
+    rows = []
+    for name, y in {"a": noise(16), "b": bursts(0.5), "c": noise(17) / np.abs(noise(17)).max()}.items():
+        for kind, gain in {"noisy": 1, "clean": 0.5}.items():
+            sf.write(tmp_path / f"{name}_{kind}.flac", gain * y, SR, subtype="PCM_16")
+        rows.append({"clip_id": name, "path": f"{name}_noisy.flac", "condition": "noise=rain;snr_db=5"})
+    table = pd.DataFrame(rows)
+    return table.assign(sha256=[study.sha256(tmp_path / path) for path in table["path"]]), tmp_path
 
 
-def test_each_clip_is_denoised_once(tmp_path):
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch):
+    monkeypatch.setenv("SER_JOBS", "1")
+
+
+def test_a_table_of_clips_becomes_a_table_of_denoised_clips(clips):
+    table, root = clips
+    made, folder = apply_all(table, root, Denoiser(name="half", title="", function=half), cache=root / "cache")
+    assert made["clip_id"].tolist() == ["a", "b", "c"]
+    assert made["condition"].unique().tolist() == ["noise=rain;snr_db=5;denoiser=half"]
+    for before, after in zip(table.itertuples(), made.itertuples(), strict=True):
+        y = audio.load_listed(folder / after.path, after.sha256)
+        assert np.abs(y - audio.load(root / before.path) / 2).max() <= 2**-15
+    assert (made["gain_db"] == 0).all()
+    assert not list(root.rglob(".tmp*"))
+
+
+def test_each_clip_is_denoised_once_whatever_table_it_is_in(clips):
+    table, root = clips
     entry = Denoiser(name="half", title="", function=half)
-    first = list(apply_all([1, 2, 3], entry, cache=tmp_path, sound=mixture, jobs=1))
-    assert [np.abs(y - mixture(seed) / 2).max() < 1e-3 for seed, y in enumerate(first, 1)] == [True] * 3
-    assert all(y.dtype == np.float32 for y in first)
     again = dataclasses.replace(entry, function=fail)
-    for seeds in ([3, 1], [2]):
-        kept = list(apply_all(seeds, again, cache=tmp_path, sound=mixture, jobs=1))
-        assert all(np.array_equal(y, first[seed - 1]) for seed, y in zip(seeds, kept, strict=True))
-    with pytest.raises(AssertionError, match="denoised again"):
-        list(apply_all([4], again, cache=tmp_path, sound=mixture, jobs=1))
-    for other in (dataclasses.replace(again, version="2"), dataclasses.replace(again, parts=(entry,))):
+    first, folder = apply_all(table[:2], root, entry, cache=root / "cache")
+    other, same = apply_all(table[1:2].assign(clip_id="z", condition="clean"), root, again, cache=root / "cache")
+    assert same == folder
+    assert other["sha256"].tolist() == first["sha256"].tolist()[1:]
+    assert other["condition"].tolist() == ["clean;denoiser=half"]
+    for changed in (again, dataclasses.replace(again, version="2"), dataclasses.replace(again, parts=(entry,))):
         with pytest.raises(AssertionError, match="denoised again"):
-            list(apply_all([1], other, cache=tmp_path, sound=mixture, jobs=1))
-    assert not list(tmp_path.rglob(".tmp*"))
+            apply_all(table if changed is again else table[:1], root, changed, cache=root / "cache")
 
 
-def test_the_oracle_gets_its_pairs_and_features_are_made_at_once(tmp_path):
-    oracle = DENOISERS["oracle"]
-    levels = list(apply_all([1, 2], oracle, cache=tmp_path, sound=pair, then=np.std, jobs=1))
-    expected = [np.std(oracle(y, clean=clean)) for y, clean in map(pair, (1, 2))]
-    assert levels == pytest.approx(expected, rel=1e-3)
+def test_what_grows_beyond_full_scale_is_scaled_and_says_so(clips):
+    table, root = clips
+    loud = table[2:].assign(gain_db=-3.0)
+    made, folder = apply_all(loud, root, Denoiser(name="double", title="", function=double), cache=root / "cache")
+    before, after = audio.load(root / loud["path"].iloc[0]), audio.load(folder / made["path"].iloc[0])
+    assert np.abs(before).max() > 0.9
+    assert made["gain_db"].iloc[0] == pytest.approx(-3 - 20 * np.log10(2 * np.abs(before).max()), abs=1e-3)
+    assert np.allclose(after * 10 ** (-(made["gain_db"].iloc[0] + 3) / 20), 2 * before, atol=1e-4)
+
+
+def test_the_oracle_gets_the_clean_clip_at_the_level_it_has_in_the_noisy_one(clips):
+    table, root = clips
+    names = [f"{name}_clean.flac" for name in "abc"]
+    clean = pd.DataFrame({"clip_id": list("abc"), "path": names, "sha256": [study.sha256(root / n) for n in names]})
+    gain_db = 20 * np.log10(2)  # then the clean clip is the whole noisy one
+    for extra in ({}, {"parent": table["clip_id"], "clip_id": table["clip_id"] + "~noisy0"}):
+        noisy = table.assign(gain_db=gain_db, **extra)
+        made, folder = apply_all(noisy, root, DENOISERS["oracle"], cache=root / "cache", clean=(clean, root))
+        for before, after in zip(table["path"], made["path"], strict=True):
+            assert np.abs(audio.load(folder / after) - audio.load(root / before)).max() < 1e-3
+    with pytest.raises(study.UserError, match="clip 'c' has no clean reference"):
+        apply_all(table, root, DENOISERS["oracle"], cache=root / "cache", clean=(clean[:2], root))
 
 
 def test_all_denoisers_go_to_other_processes():
     for entry in DENOISERS.values():
-        assert pickle.loads(pickle.dumps(entry)) == entry
+        assert pickle.loads(pickle.dumps(entry)).name == entry.name
+    y = bursts(0.5)
+    assert np.array_equal(pickle.loads(pickle.dumps(DENOISERS["wiener"]))(y), DENOISERS["wiener"](y))
 
 
-def test_what_was_denoised_depends_on_the_settings_of_the_code():
-    keys = {study.digest(entry.key()) for entry in DENOISERS.values()}
-    assert len(keys) == len(DENOISERS)
+def test_settings_weights_and_parts_are_part_of_the_key():
+    wiener, gate = DENOISERS["wiener"], gated(DENOISERS["wiener"], 10)
+    keys = [study.digest(entry.key()) for entry in (wiener, DENOISERS["mmse_lsa"], gate, gated(wiener, 12))]
+    assert len(set(keys)) == 4
+    assert gate.key()["parts"] == [wiener.key()]
     assert DENOISERS["dtln"].key()["weights"].startswith("378c209a")

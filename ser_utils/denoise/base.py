@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ser_utils import study, weights
+from ser_utils import audio, study, weights
 from ser_utils.denoise.blocks import RATE, Stream, at_rate
 
 CLEAN = "clean"  # in `needs`: the speech without noise
@@ -59,16 +59,15 @@ class Denoiser:
             For sound that is not mono, floating, finite and there, for published weights that are missing, and for a
             clean reference that is missing, of no use or of another length.
         """
-        check(y, self.name)
+        signals = [audio.checked(part) for part in (y, clean) if part is not None]
         if (clean is not None) != (self.needs == CLEAN) or (clean is not None and clean.shape != y.shape):
             raise study.UserError(
                 f"{self.name}: clean speech of shape {None if clean is None else clean.shape} for sound of shape "
                 f"{y.shape}; the oracle takes it, of the same length, and no other denoiser does"
             )
-        signals = [np.ascontiguousarray(part, dtype=np.float32) for part in (y, clean) if part is not None]
         function = functools.partial(self.function, **self._file())
         if not y.any():
-            return signals[0].copy()
+            return signals[0]
         return at_rate(function, *signals, sr=sr).astype(np.float32, copy=False)
 
     def stream(self) -> Stream:
@@ -102,21 +101,6 @@ class Denoiser:
             "version": self.version,
             "weights": weights.WEIGHTS[self.needs].sha256 if self.needs in weights.WEIGHTS else "",
             "code": study.code_version("denoise.blocks", module),
-            "packages": study.versions("numpy", "scipy", "soxr", *self.packages),
+            "packages": study.versions("numpy", "scipy", "soundfile", "soxr", *self.packages),
             "parts": [part.key() for part in self.parts],
         }
-
-
-def check(y: np.ndarray, name: str) -> None:
-    """Refuse what is no sound.
-
-    Raises
-    ------
-    study.UserError
-        For sound that is not mono, floating, finite and there.
-    """
-    if not isinstance(y, np.ndarray) or y.ndim != 1 or not len(y) or not np.issubdtype(y.dtype, np.floating):
-        found = f"{y.dtype} of shape {y.shape}" if isinstance(y, np.ndarray) else type(y).__name__
-        raise study.UserError(f"{name} takes mono floating-point sound of 1 sample or more, not {found}")
-    if not np.isfinite(y).all():
-        raise study.UserError(f"{name}: the sound holds NaN or infinite samples; run ./run_all.sh data check")

@@ -1,13 +1,16 @@
-"""Frames that overlap, blocks that come one by one, and other sampling rates: what denoisers share."""
+"""What denoisers share: overlapping frames, blocks that come one by one, other sampling rates, how sound is kept."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import numpy as np
+import soundfile
 import soxr
 
 RATE = 16_000  # Hz, of all denoisers inside
+FULL_SCALE = 2**15  # of 16 bits
 
 
 class Stream:
@@ -69,6 +72,11 @@ def whole(stream: Stream, y: np.ndarray) -> np.ndarray:
     return np.concatenate([stream.push(y), stream.flush()])
 
 
+def same(y: np.ndarray) -> np.ndarray:
+    """The sound as it is: a denoiser that does nothing."""
+    return y
+
+
 def overlap_add(frames: np.ndarray, hop: int) -> np.ndarray:
     """Sum of frames [shape=(n, frame)] that begin `hop` samples after each other.
 
@@ -102,3 +110,26 @@ def at_rate(function: Callable[..., np.ndarray], *signals: np.ndarray, sr: int) 
     out = function(*(soxr.resample(signal, sr, RATE, quality="HQ") for signal in spare))
     out = soxr.resample(out, RATE, sr, quality="HQ")[:length]
     return np.pad(out, (0, length - len(out)))
+
+
+def flac(y: np.ndarray) -> bytes:
+    """A sound at 16 kHz as 16-bit FLAC, scaled to stay within ±1; its comment holds that gain in dB, 0 or below.
+
+    Examples
+    --------
+    >>> round(gain_db(flac(np.array([0.0, 2.0]))), 2)
+    -6.02
+    """
+    peak = max(1.0, float(np.abs(y).max()))
+    samples = np.clip(np.rint(y / peak * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    content = io.BytesIO()
+    with soundfile.SoundFile(content, "w", RATE, channels=1, format="FLAC", subtype="PCM_16") as file:
+        file.comment = f"{-20 * np.log10(peak):.6f}"
+        file.write(samples)
+    return content.getvalue()
+
+
+def gain_db(content: bytes) -> float:
+    """By how much :func:`flac` scaled a sound, dB."""
+    with soundfile.SoundFile(io.BytesIO(content)) as file:
+        return float(file.comment)

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import functools
 
-import numpy as np
-
-from ser_utils.denoise import dtln, gtcrn, shrinkage, spectral
+from ser_utils import study
+from ser_utils.denoise import blocks, dtln, gtcrn, metricgan, shrinkage, snr, spectral
 from ser_utils.denoise.base import CLEAN, Denoiser
-from ser_utils.denoise.blocks import RATE
-from ser_utils.denoise.snr import gated
 
-
-def none(y: np.ndarray) -> np.ndarray:
-    """The sound as it is."""
-    return y
-
-
-_FRAME_S = dtln.FRAME / RATE
+_FRAME_S = dtln.FRAME / blocks.RATE
 _DTLN = "Westhausen & Meyer 2020, doi:10.21437/Interspeech.2020-2631"
 
 DENOISERS = {
     entry.name: entry
     for entry in (
-        Denoiser(name="none", title="none: the floor", function=none, latency_s=0.0),
+        Denoiser(name="none", title="none: the floor", function=blocks.same, latency_s=0.0),
         Denoiser(
             name="oracle",
             title="ideal ratio mask: the ceiling of masks",
@@ -103,8 +94,57 @@ DENOISERS = {
             packages=("onnxruntime",),
             reference="Rong et al. 2024, doi:10.1109/ICASSP48485.2024.10448310",
         ),
+        Denoiser(
+            name="metricgan_plus",
+            title="MetricGAN+, VoiceBank",
+            function=metricgan.denoise,
+            n_parameters=1_895_514,
+            needs="metricgan_plus",
+            packages=("keras", "tensorflow"),
+            reference="Fu et al. 2021, doi:10.21437/Interspeech.2021-599",
+        ),
     )
 }
+
+
+def gated(denoiser: Denoiser, threshold_db: float = 15.0, *, estimate: str = "removed") -> Denoiser:
+    """A denoiser that leaves clips alone in which it finds an SNR of `threshold_db` or more.
+
+    Denoising helps where there is much noise and distorts where there is little. The denoiser itself is the best judge:
+    what it leaves over what it takes away (:func:`removed_db`) is closer to the true SNR of recordings than what the
+    distribution of the samples or a noise tracker tell. It costs the denoising of every clip.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+    threshold_db : float
+        dB, −20 … 50. Choose it on training speakers.
+    estimate : str
+        Who tells the SNR: ``removed``, ``tracker`` (:func:`tracker_db`) or ``wada`` (:func:`wada_db`).
+
+    Raises
+    ------
+    study.UserError
+        For an unknown estimate, a threshold out of range, or a denoiser that needs the clean speech.
+    """
+    low, high = snr.LOWEST_DB, snr.HIGHEST_DB
+    if estimate not in snr.ESTIMATES or not low <= threshold_db <= high or denoiser.needs == CLEAN:
+        raise study.UserError(
+            f"{denoiser.name} cannot be gated by '{estimate}' at {threshold_db:g} dB; use one of "
+            f"{', '.join(snr.ESTIMATES)}, {low:g} to {high:g} dB, and a denoiser that needs no clean speech"
+        )
+    suffix = "" if estimate == "removed" else f"_by_{estimate}"
+    return Denoiser(
+        name=f"{denoiser.name}_below_{threshold_db:g}db{suffix}",
+        title=f"{denoiser.title}, only below {threshold_db:g} dB",
+        function=functools.partial(snr.gate, inner=denoiser.function, threshold_db=threshold_db, estimate=estimate),
+        n_parameters=denoiser.n_parameters,
+        needs=denoiser.needs,
+        packages=denoiser.packages,
+        reference=f"gate: own; {denoiser.reference}",
+        parts=(denoiser,),
+    )
+
 
 _GATED = gated(DENOISERS["dtln"])
 DENOISERS[_GATED.name] = _GATED

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ser_utils import study
-from ser_utils.denoise import spectral
-from ser_utils.denoise.base import CLEAN, Denoiser
+from ser_utils.denoise.spectral import TINY, noise_power, stft
 
+ESTIMATES = ("removed", "tracker", "wada")
 LOWEST_DB, HIGHEST_DB = -20.0, 50.0
 WADA_STEP_DB = 5.0
 # ln E|z| - E ln|z| of speech and noise at -20, -15 … 50 dB; 20 million draws of a gamma (0.4) and a normal law
@@ -40,15 +39,15 @@ def wada_db(y: np.ndarray) -> float:
 
 
 def tracker_db(y: np.ndarray) -> float:
-    """SNR from :func:`spectral.noise_power`: level of the active frames above the noise, over the noise.
+    """SNR from the tracked noise (:func:`noise_power`): level of the active frames above it, over its own.
 
     Returns
     -------
     float
         dB, −20 … 50.
     """
-    power = np.square(np.abs(spectral.stft(y)), dtype=np.float64)
-    noise = spectral.noise_power(power).sum(axis=1)
+    power = np.square(np.abs(stft(y)), dtype=np.float64)
+    noise = noise_power(power).sum(axis=1)
     speech = np.maximum(power.sum(axis=1) - noise, 0)
     active = speech >= speech.max() * 10 ** (-ACTIVE_DB / 10)
     return _ratio_db(speech[active].mean(), noise.mean())
@@ -56,62 +55,22 @@ def tracker_db(y: np.ndarray) -> float:
 
 def removed_db(y: np.ndarray, denoised: np.ndarray) -> float:
     """SNR that a denoiser found: level of the active frames of what it left, over the level of what it took away."""
-    kept, gone = (
-        np.square(np.abs(spectral.stft(part)), dtype=np.float64).sum(axis=1) for part in (denoised, y - denoised)
-    )
+    kept, gone = (np.square(np.abs(stft(part)), dtype=np.float64).sum(axis=1) for part in (denoised, y - denoised))
     active = kept >= kept.max() * 10 ** (-ACTIVE_DB / 10)
     return _ratio_db(kept[active].mean(), gone.mean())
 
 
 def _ratio_db(speech: float, noise: float) -> float:
-    ratio = 10 * np.log10(max(speech, spectral.TINY) / max(noise, spectral.TINY))
+    ratio = 10 * np.log10(max(speech, TINY) / max(noise, TINY))
     return float(np.clip(ratio, LOWEST_DB, HIGHEST_DB))
 
 
-ESTIMATES = ("removed", "tracker", "wada")
-
-
-def gated(denoiser: Denoiser, threshold_db: float = 15.0, *, estimate: str = "removed") -> Denoiser:
-    """A denoiser that leaves clips alone in which it finds an SNR of `threshold_db` or more.
-
-    Denoising helps where there is much noise and distorts where there is little. The denoiser itself is the best judge
-    of the SNR: what it leaves over what it takes away (:func:`removed_db`) is closer to the truth on recordings than
-    what is told from the distribution of the samples or from a noise tracker. It costs the denoising of every clip.
-
-    Parameters
-    ----------
-    denoiser : Denoiser
-    threshold_db : float
-        dB, −20 … 50. Choose it on training speakers.
-    estimate : str
-        ``removed``, ``tracker`` (:func:`tracker_db`) or ``wada`` (:func:`wada_db`).
-
-    Raises
-    ------
-    study.UserError
-        For an unknown estimate, a threshold out of range, or a denoiser that needs the clean speech.
-    """
-    if estimate not in ESTIMATES or not LOWEST_DB <= threshold_db <= HIGHEST_DB or denoiser.needs == CLEAN:
-        raise study.UserError(
-            f"{denoiser.name} cannot be gated by '{estimate}' at {threshold_db:g} dB; use an estimate of "
-            f"{', '.join(ESTIMATES)}, {LOWEST_DB:g} to {HIGHEST_DB:g} dB and a denoiser that needs no clean speech"
-        )
-    suffix = "" if estimate == "removed" else f"_by_{estimate}"
-    return Denoiser(
-        name=f"{denoiser.name}_below_{threshold_db:g}db{suffix}",
-        title=f"{denoiser.title}, only below {threshold_db:g} dB",
-        function=functools.partial(_gate, inner=denoiser, threshold_db=threshold_db, estimate=estimate),
-        n_parameters=denoiser.n_parameters,
-        needs=denoiser.needs,
-        packages=denoiser.packages,
-        reference=f"gate: own; {denoiser.reference}",
-        parts=(denoiser,),
-    )
-
-
-def _gate(y: np.ndarray, *, inner: Denoiser, threshold_db: float, estimate: str, **file: Any) -> np.ndarray:
+def gate(
+    y: np.ndarray, *, inner: Callable[..., np.ndarray], threshold_db: float, estimate: str, **file: Any
+) -> np.ndarray:
+    """A clip at 16 kHz, denoised where its SNR lies below `threshold_db`; see :func:`ser_utils.denoise.gated`."""
     if estimate == "removed":
-        denoised = inner.function(y, **file)
+        denoised = inner(y, **file)
         return denoised if removed_db(y, denoised) < threshold_db else y
     found_db = tracker_db(y) if estimate == "tracker" else wada_db(y)
-    return inner.function(y, **file) if found_db < threshold_db else y
+    return inner(y, **file) if found_db < threshold_db else y
