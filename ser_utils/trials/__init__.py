@@ -11,11 +11,23 @@ the same folds.
 from ser_utils.trials.ladder import RUNGS, ladder, rungs
 from ser_utils.trials.mixed import apart, beside, crossed, merged, pretraining, to_seven
 from ser_utils.trials.running import run
-from ser_utils.trials.tables import choices, costs, histories, on_folds, predictions, with_ensembles
+from ser_utils.trials.tables import (
+    CLIP_S,
+    Aside,
+    choices,
+    costs,
+    histories,
+    mistakes,
+    on_folds,
+    predictions,
+    with_ensembles,
+)
 from ser_utils.trials.variants import Task, Trial, Variant, experiment, frames, overview, split_name, tasks, words
 
 __all__ = [
+    "CLIP_S",
     "RUNGS",
+    "Aside",
     "Task",
     "Trial",
     "Variant",
@@ -29,6 +41,7 @@ __all__ = [
     "histories",
     "ladder",
     "merged",
+    "mistakes",
     "on_folds",
     "overview",
     "predictions",

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ser_utils import evaluation, models, study, training
+from ser_utils.evaluation.results import RESULT_COLUMNS
 from ser_utils.trials.variants import Trial, Variant, split_name, words
 
 CLIP_S = 3.0  # length of the clip that costs are told for, seconds
@@ -63,6 +64,48 @@ def with_ensembles(table: pd.DataFrame) -> pd.DataFrame:
     if not several.any():
         return table
     return pd.concat([table, evaluation.ensemble(table[several], over="seed")], ignore_index=True)
+
+
+class Aside:
+    """Predictions that are no headline, and their scores, in files of their own.
+
+    Parameters
+    ----------
+    profile, name : str
+        The files are ``predictions/<name>.parquet`` and ``results/<name>.csv`` of the profile's reports.
+    n_resamples, seed : int
+        Of the intervals.
+    """
+
+    def __init__(self, profile: str, name: str, *, n_resamples: int = 10_000, seed: int = 0) -> None:
+        self.profile, self.name, self.draws = profile, name, {"n_resamples": n_resamples, "seed": seed}
+        self.file = study.paths(profile).reports / "results" / f"{name}.csv"
+        self.parts: list[pd.DataFrame] = []
+
+    def add(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Write both files anew with these rows, too; their scores, as they are stored."""
+        if len(rows):
+            self.parts.append(rows)
+            table = pd.concat(self.parts, ignore_index=True)
+            evaluation.save_predictions(table, self.profile, self.name)
+            evaluation.save_results(evaluation.results_table(table, **self.draws), self.file)
+        stored = evaluation.load_results(self.file) if self.parts else pd.DataFrame(columns=RESULT_COLUMNS)
+        mine = set(zip(rows["corpus"], rows["split"], strict=True)) if len(rows) else set()
+        return stored[[key in mine for key in zip(stored["corpus"], stored["split"], strict=True)]]
+
+
+def mistakes(trial: Trial, n: int) -> pd.DataFrame:
+    """The test clips of the first seed that were answered wrongly with the highest probability, at most one of each
+    pair of emotions: ``clip_id, speaker, fold, y_true, y_pred, probability, path``.
+    """
+    table = training.predictions_table(trial.results)
+    table = table[(table["seed"] == table["seed"].min()) & (table["y_true"] != table["y_pred"])]
+    columns = [column for column in table if column.startswith("p_")]
+    table = table.assign(probability=table[columns].max(axis=1))
+    table = table.sort_values(["probability", "clip_id"], ascending=[False, True])
+    table = table.drop_duplicates(["y_true", "y_pred"]).head(n)
+    table = table.merge(trial.task.rows[["clip_id", "path"]], on="clip_id")
+    return table[["clip_id", "speaker", "fold", "y_true", "y_pred", "probability", "path"]]
 
 
 def histories(found: Sequence[Trial]) -> pd.DataFrame:
