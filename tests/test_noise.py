@@ -107,9 +107,10 @@ def test_unseen_classes_are_classes_of_their_corpus():
 def test_official_folds_of_esc50_and_a_recording_in_two_folds():
     names = ["1-100-A-10", "3-101-A-10", "5-102-A-10", "4-103-A-36", "2-209698-A-38", "5-209698-A-37"]
     rows = [{"corpus": "esc50", **corpora.esc50.parse(Path(f"{name}.wav"))} for name in names]
-    table = plans.apart(pd.DataFrame([plans._row(row, Path("x")) for row in rows]))
-    assert table["part"].tolist() == ["train", "validation", "test", "test", "test", "test"]
-    assert table["noise_id"].iloc[0] == "esc50/1-100-A-10"
+    table = plans.apart(pd.DataFrame([plans._row(row, Path("x")) for row in rows]).assign(clip_id=names))
+    assert table["part"].tolist() == ["train", "validation", "test", "test", "test"]
+    assert table["clip_id"].tolist() == [*names[:4], names[5]], "the clip of fold 2 has its recording in fold 5"
+    assert table["noise_id"].iloc[0] == "1-100-A-10", "as augmentation names it"
 
 
 def test_names_stand_for_classes_sets_and_collections(demo_plan):

@@ -173,6 +173,8 @@ def test_dnsmos_repeats_short_clips_and_averages_windows_of_long_ones():
     long = np.concatenate([speech(6.0), 0.5 * noisy(speech(5.2, 1), 0)])  # windows from 0 s and 1 s
     means = np.mean([rated(long[start : start + size]) for start in (0, SR)])
     assert quality.dnsmos(long, SR)["dnsmos_ovr"] == pytest.approx(means, abs=1e-4)
+    assert quality.dnsmos(long, SR, n_windows=1)["dnsmos_ovr"] == pytest.approx(rated(long[:size]), abs=1e-4)
+    assert quality.dnsmos_ovr(long, long, SR, n_windows=1) == quality.dnsmos(long, SR, n_windows=1)["dnsmos_ovr"]
 
 
 def test_without_weights_it_is_told_how_to_get_them(monkeypatch, tmp_path):

@@ -2,8 +2,8 @@
 
 The plan is one for the whole study, whatever fold of speakers is tested, so that every clip is mixed once: official
 folds 1, 2 and 4 of a noise corpus train, 3 validates and 5 is tested on; the classes of :data:`UNSEEN` are tested on,
-with all their files. Clips that were cut from one recording stay together, in the part that is nearest to the test:
-ESC-50 has a few whose recording lies in two folds.
+with all their files. A clip is left out where its recording is also in a part nearer to the test: ESC-50 has a few
+recordings in two folds.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pandas as pd
 from ser_utils import corpora, study
 from ser_utils.noise import babble, folders
 from ser_utils.noise.conditions import EVERYDAY, GRID, HELD_OUT, SETS, UNSEEN
+from ser_utils.splits import OFFICIAL
 
 PARTS = {1: "train", 2: "train", 3: "validation", 4: "train", 5: "test"}  # official fold → part
 COLUMNS = ("noise_id", "noise_class", "corpus", "source", "part", "file")
@@ -75,7 +76,7 @@ def _synthetic(profile: str) -> list[dict[str, str]]:
 def _row(labels: dict, file: Path) -> dict[str, str]:
     hidden = labels["noise_class"] in UNSEEN.get(labels["corpus"], ())
     return {
-        "noise_id": f"{labels['corpus']}/{labels['clip_id']}",
+        "noise_id": labels["clip_id"],
         "noise_class": labels["noise_class"],
         "corpus": labels["corpus"],
         "source": labels["source"],
@@ -106,18 +107,16 @@ def _babble(profile: str, corpus: str) -> list[dict[str, str]]:
 
 
 def apart(table: pd.DataFrame) -> pd.DataFrame:
-    """The plan with every recording in one part: the one nearest to the test, of those that its clips lie in.
+    """The plan with every recording in one part alone, the one nearest to the test; its other clips are left out.
 
     Examples
     --------
-    >>> rows = [("esc50", "209698", "test"), ("esc50", "209698", "train")]
-    >>> apart(pd.DataFrame(rows, columns=["corpus", "source", "part"]))["part"].tolist()
-    ['test', 'test']
+    >>> rows = [("esc50", "209698", "test"), ("esc50", "209698", "train"), ("esc50", "17367", "train")]
+    >>> apart(pd.DataFrame(rows, columns=["corpus", "source", "part"])).index.tolist()
+    [0, 2]
     """
-    order = ["train", "validation", "test"]
-    rank = table["part"].map(order.index).astype(int)
-    nearest = rank.groupby([table["corpus"], table["source"]]).transform("max")
-    return table.assign(part=nearest.map(dict(enumerate(order))))
+    rank = table["part"].map(dict(zip(OFFICIAL, range(len(OFFICIAL)), strict=True)))
+    return table[rank == rank.groupby([table["corpus"], table["source"]]).transform("max")]
 
 
 # --- choosing ---------------------------------------------------------------------------------------------------

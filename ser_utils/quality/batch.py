@@ -23,7 +23,11 @@ def not_run(name: str) -> str:
     >>> not_run("si_sdr")
     ''
     """
-    return weights.not_run(WEIGHTS) if known(name).name.startswith("dnsmos") else ""
+    return weights.not_run(WEIGHTS) if _is_dnsmos(known(name).name) else ""
+
+
+def _is_dnsmos(name: str) -> bool:
+    return name.startswith("dnsmos")
 
 
 def measure(
@@ -34,6 +38,7 @@ def measure(
     *,
     cache: Path,
     metrics: Sequence[str] = tuple(METRICS),
+    n_windows: int = 0,
 ) -> pd.DataFrame:
     """Measures of many clips, from the cache when their content is there.
 
@@ -48,6 +53,8 @@ def measure(
         Folder for the artefact.
     metrics : sequence of str
         Names in :data:`METRICS`.
+    n_windows : int
+        Most windows of a clip that DNSMOS rates, see :func:`dnsmos`; 0 is all.
 
     Returns
     -------
@@ -66,11 +73,13 @@ def measure(
     items = _pairs(reference, estimate)
     key = {
         "pairs": study.digest([(clip, *clean[1:], *given[1:]) for clip, clean, given in items], length=32),
-        "metrics": list(metrics),
+        "metrics": {name: n_windows if _is_dnsmos(name) else 0 for name in metrics},
         "code": study.code_version("quality"),
         "versions": study.versions("numpy", "onnxruntime", "pesq", "pystoi", "soxr") | audio.decoders(),
     }
-    work = functools.partial(_measured, roots=(reference_root, estimate_root), metrics=tuple(metrics))
+    work = functools.partial(
+        _measured, roots=(reference_root, estimate_root), metrics=tuple(metrics), n_windows=n_windows
+    )
     return study.cached(
         cache,
         key,
@@ -95,14 +104,16 @@ def _pairs(reference: pd.DataFrame, estimate: pd.DataFrame) -> list[_Pair]:
     return found
 
 
-def _measured(item: _Pair, *, roots: tuple[Path, Path], metrics: Iterable[str]) -> list[tuple[str, str, float, str]]:
+def _measured(
+    item: _Pair, *, roots: tuple[Path, Path], metrics: Iterable[str], n_windows: int
+) -> list[tuple[str, str, float, str]]:
     clip_id, *sides = item
     reference, estimate = (
         audio.load_listed(root / path, sha256) * np.float32(10 ** (-gain_db / 20))
         for root, (path, sha256, gain_db) in zip(roots, sides, strict=True)
     )
-    scored = {name: score(name, reference, estimate, RATE) for name in metrics}
-    return [(clip_id, name, *score) for name, score in scored.items()]
+    options = {name: {"n_windows": n_windows} if _is_dnsmos(name) else {} for name in metrics}
+    return [(clip_id, name, *score(name, reference, estimate, RATE, **options[name])) for name in metrics]
 
 
 def _table(rows: list[tuple[str, str, float, str]]) -> pd.DataFrame:

@@ -34,7 +34,7 @@ SDR_LIMIT_DB = 100.0  # an estimate that is the reference would have infinite
 TINY = 1e-60  # power below that of any sound in 32 bits that is not silence
 SEGMENT_S = 0.03
 SEGMENT_DB = (-10.0, 35.0)  # limits of one frame in the segmental SNR
-Measure = Callable[[np.ndarray, np.ndarray, int], float]
+Measure = Callable[..., float]  # of reference, estimate and sampling rate
 
 
 class _Undefined(Exception):
@@ -76,16 +76,16 @@ def _metric(
         METRICS[name] = Metric(name, title, unit, worst, best, needs_reference, function)
 
         @functools.wraps(function)
-        def measure(reference: np.ndarray, estimate: np.ndarray, sr: int) -> float:
-            return score(name, reference, estimate, sr)[0]
+        def measure(reference: np.ndarray, estimate: np.ndarray, sr: int, **options: int) -> float:
+            return score(name, reference, estimate, sr, **options)[0]
 
         return measure
 
     return register
 
 
-def score(name: str, reference: np.ndarray, estimate: np.ndarray, sr: int) -> tuple[float, str]:
-    """Value of a measure, and why it is NaN where it is.
+def score(name: str, reference: np.ndarray, estimate: np.ndarray, sr: int, **options: int) -> tuple[float, str]:
+    """Value of a measure, and why it is NaN where it is; `options` are those of the measure, if it has any.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def score(name: str, reference: np.ndarray, estimate: np.ndarray, sr: int) -> tu
         if audio.level_db(y) <= audio.SILENCE_DB and (what == "estimate" or metric.needs_reference):
             return math.nan, f"the {what} is silent"
     try:
-        return float(metric.function(reference, estimate, sr)), ""
+        return float(metric.function(reference, estimate, sr, **options)), ""
     except _Undefined as reason:
         return math.nan, str(reason)
 
@@ -218,18 +218,18 @@ def _stoi(reference: np.ndarray, estimate: np.ndarray, sr: int, *, extended: boo
 
 
 @_metric("DNSMOS speech", "MOS", 1.0, 5.0, needs_reference=False)
-def dnsmos_sig(reference: np.ndarray, estimate: np.ndarray, sr: int) -> float:
+def dnsmos_sig(reference: np.ndarray, estimate: np.ndarray, sr: int, *, n_windows: int = 0) -> float:
     """Predicted rating of the speech itself, P.835 [6]_."""
-    return dnsmos(estimate, sr)["dnsmos_sig"]
+    return dnsmos(estimate, sr, n_windows=n_windows)["dnsmos_sig"]
 
 
 @_metric("DNSMOS background", "MOS", 1.0, 5.0, needs_reference=False)
-def dnsmos_bak(reference: np.ndarray, estimate: np.ndarray, sr: int) -> float:
+def dnsmos_bak(reference: np.ndarray, estimate: np.ndarray, sr: int, *, n_windows: int = 0) -> float:
     """Predicted rating of the background: 5 is not noticeable."""
-    return dnsmos(estimate, sr)["dnsmos_bak"]
+    return dnsmos(estimate, sr, n_windows=n_windows)["dnsmos_bak"]
 
 
 @_metric("DNSMOS overall", "MOS", 1.0, 5.0, needs_reference=False)
-def dnsmos_ovr(reference: np.ndarray, estimate: np.ndarray, sr: int) -> float:
+def dnsmos_ovr(reference: np.ndarray, estimate: np.ndarray, sr: int, *, n_windows: int = 0) -> float:
     """Predicted overall rating."""
-    return dnsmos(estimate, sr)["dnsmos_ovr"]
+    return dnsmos(estimate, sr, n_windows=n_windows)["dnsmos_ovr"]
