@@ -258,8 +258,9 @@ def test_real_speech_sounds_good_clean_and_worse_the_more_noise_there_is():
         y = audio.load(file)
         for snr_db in (math.inf, 0):
             mix = audio.mix_at_snr(y, noise(i, 5.0), snr_db, sr=SR, rng=np.random.default_rng(i))
-            row = {name: getattr(quality, name)(mix.speech, mix.y, SR) for name in ("pesq_wb", "stoi", "dnsmos_ovr")}
-            rows.append({"snr_db": snr_db, **row})
+            row = {name: getattr(quality, name)(mix.speech, mix.y, SR) for name in ("pesq_wb", "stoi")}
+            rated = quality.dnsmos_ovr(mix.speech, mix.y, SR, n_windows=1)
+            rows.append({"snr_db": snr_db, "dnsmos_ovr": rated, **row})
     means = pd.DataFrame(rows).groupby("snr_db").mean()
     assert means["dnsmos_ovr"].loc[math.inf] > 2.2
     for name in means:
