@@ -33,7 +33,12 @@ LEAVES = {
         "tables/02_timing.csv",
     ],
     "03_augmentation": ["predictions/03_ablation.parquet", "tables/03_ablation.csv", "tables/03_effects.csv"],
-    "04_lstm": ["predictions/04_lstm.parquet", "results/04_lstm.csv"],
+    "04_lstm": [
+        "predictions/04_beside.parquet",
+        "predictions/04_lstm.parquet",
+        "results/04_beside.csv",
+        "results/04_lstm.csv",
+    ],
     "09_evaluation": ["results.csv"],
 }
 EVALUATION = "09_evaluation"  # reads the predictions of every notebook before it

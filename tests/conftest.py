@@ -60,8 +60,9 @@ LSTM = [
     "known |= dict(seed=0, model='lstm', features='none', train_regime='clean', condition='clean')\n"
     "table = table.assign(**known)\n"
     "scores = evaluation.results_table(table, n_resamples=100)\n"
-    "evaluation.save_results(scores, study.paths(profile).reports / 'results' / '04_lstm.csv')\n"
-    "evaluation.save_predictions(table, profile, '04_lstm')",
+    "for name in ('04_lstm', '04_beside'):\n"
+    "    evaluation.save_results(scores, study.paths(profile).reports / 'results' / f'{name}.csv')\n"
+    "    evaluation.save_predictions(table, profile, name)",
 ]
 EVALUATION = [
     "from ser_utils import evaluation, study",

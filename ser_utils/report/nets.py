@@ -60,7 +60,7 @@ def layer_table(model: keras.Model, n_frames: int) -> pd.DataFrame:
         named = _block(layer.name, names) or (last if last.startswith("block_") and not layer.count_params() else "")
         if not named and (kind in PASSING or not (layer.count_params() or "Pool" in kind or kind.startswith("Masked"))):
             continue
-        last = named or layer.name
+        last = named or ("answer" if layer is fixed.layers[-1] else layer.name)  # its own name counts nets
         row = rows.setdefault(last, {"kinds": [], "shape": "", "parameters": 0})
         row["kinds"] += [kind] if layer.count_params() or not named else []
         row["shape"], row["parameters"] = _shape(layer.output), row["parameters"] + layer.count_params()
@@ -151,13 +151,13 @@ def curves(histories: pd.DataFrame, chance: Mapping[str, float]) -> Figure:
     size = (max(5.2, 2.6 * len(parts) + 0.8), 6.2)
     fig, axes = plt.subplots(3, len(parts), figsize=size, squeeze=False, sharex="col", layout="constrained")
     shown = {"loss": "Training loss", "val_uar": "Validation UAR", "learning_rate": "Learning rate"}
-    for column, (corpus, part) in zip(axes.T, parts.items(), strict=True):
+    for i, (column, (corpus, part)) in enumerate(zip(axes.T, parts.items(), strict=True)):
         for ax, (value, label) in zip(column, shown.items(), strict=True):
             for _, run in part.groupby(["fold", "seed"]):
                 ax.plot(run["epoch"], run[value], color="0.72", lw=0.8, marker=".", ms=2)
             middle = part.groupby("epoch")[value].mean()
             ax.plot(middle.index, middle, color="C0", lw=2.2, marker=".", label="mean of those still training")
-            ax.set_ylabel(label if column is axes.T[0] else "")
+            ax.set_ylabel("" if i else label)
         column[0].set_title(corpus)
         column[0].set_ylim(0, None)
         column[1].axhline(chance[corpus], color="0.3", ls=":", label="chance")
@@ -243,6 +243,7 @@ def trade_off(table: pd.DataFrame) -> Figure:
     """
     import matplotlib.pyplot as plt
     import numpy as np
+    from matplotlib.ticker import LogLocator
 
     fig, axes = plt.subplots(1, 2, figsize=(8.4, 4.2), sharey=True, layout="constrained")
     units = {"parameters": "Parameters", "ms": "Time of one prediction (ms, one thread)"}
@@ -253,7 +254,11 @@ def trade_off(table: pd.DataFrame) -> Figure:
             at = getattr(row, column)
             ax.errorbar(at, row.UAR, yerr=np.nan_to_num(error), capsize=3, ms=8, label=row.model, **style)
         ax.set(xlabel=label, xscale="log")
-        ax.grid(which="both", axis="x")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:,g}")
+        ax.xaxis.set_minor_formatter("")
+        ax.margins(x=0.15)
+        ax.grid(axis="x")
     axes[0].set_ylabel("UAR (0 … 1)")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return fig

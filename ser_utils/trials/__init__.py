@@ -8,7 +8,8 @@ few folds are in :func:`on_folds`, under a split of their own such as ``publishe
 the same folds.
 """
 
-from ser_utils.trials.ladder import RUNGS, ladder, rungs
+from ser_utils.trials.boards import board, keep, luck, people, sentences
+from ser_utils.trials.leakage import RUNGS, ladder, rungs
 from ser_utils.trials.mixed import apart, beside, crossed, merged, pretraining, to_seven
 from ser_utils.trials.running import run
 from ser_utils.trials.tables import (
@@ -33,21 +34,26 @@ __all__ = [
     "Variant",
     "apart",
     "beside",
+    "board",
     "choices",
     "costs",
     "crossed",
     "experiment",
     "frames",
     "histories",
+    "keep",
     "ladder",
+    "luck",
     "merged",
     "mistakes",
     "on_folds",
     "overview",
+    "people",
     "predictions",
     "pretraining",
     "run",
     "rungs",
+    "sentences",
     "split_name",
     "tasks",
     "to_seven",

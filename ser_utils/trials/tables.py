@@ -91,7 +91,8 @@ class Aside:
             evaluation.save_results(evaluation.results_table(table, **self.draws), self.file)
         stored = evaluation.load_results(self.file) if self.parts else pd.DataFrame(columns=RESULT_COLUMNS)
         mine = set(zip(rows["corpus"], rows["split"], strict=True)) if len(rows) else set()
-        return stored[[key in mine for key in zip(stored["corpus"], stored["split"], strict=True)]]
+        kept = [key in mine for key in zip(stored["corpus"], stored["split"], strict=True)]
+        return stored[kept].reset_index(drop=True)
 
 
 def mistakes(trial: Trial, n: int) -> pd.DataFrame:

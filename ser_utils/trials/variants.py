@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from ser_utils.corpora.base import Corpus
 from ser_utils.features import Frames, FrameSpec
 from ser_utils.splits import Fold
 from ser_utils.training import Experiment, FoldResult, Recipe
+
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it remarks on every other net of a process
 
 
 @dataclass(frozen=True)
