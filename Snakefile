@@ -16,7 +16,8 @@ WHERE = study.paths(PROFILE)
 NOTEBOOKS = sorted(SETTINGS["notebooks"])
 PYTHON = shlex.quote(sys.executable)
 
-PARALLEL = ["01_eda", "02_features", "03_augmentation", "04_lstm"]  # notebooks that spread their work over all cores; the others take one
+# notebooks that spread their work over all cores; the others take one
+PARALLEL = ["01_eda", "02_features", "03_augmentation", "04_lstm", "05_cnn"]
 
 
 workdir: study.output_root()

@@ -39,6 +39,12 @@ LEAVES = {
         "results/04_beside.csv",
         "results/04_lstm.csv",
     ],
+    "05_cnn": [
+        "predictions/05_beside.parquet",
+        "predictions/05_cnn.parquet",
+        "results/05_beside.csv",
+        "results/05_cnn.csv",
+    ],
     "09_evaluation": ["results.csv"],
 }
 EVALUATION = "09_evaluation"  # reads the predictions of every notebook before it
