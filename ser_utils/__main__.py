@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from ser_utils import study
 
@@ -79,6 +80,23 @@ def _parser() -> argparse.ArgumentParser:
     command("bench", _bench, "measure how fast the parts are", profile=False).add_argument(
         "names", nargs="*", metavar="NAME", help="parts (default: all)"
     )
+    predict = command("predict", _predict, "tell the emotions of sound files by a saved net")
+    predict.add_argument(
+        "names", nargs="+", metavar="FILE_OR_FOLDER", help="sound of any format; folders with all below"
+    )
+    predict.add_argument(
+        "--model", metavar="NAME_OR_FILE", help="net of the profile, or a .keras file (default: the only)"
+    )
+    predict.add_argument("--csv", type=Path, metavar="OUT", help="write the probability of every emotion to this file")
+    predict.add_argument("--window", type=float, metavar="S", help="seconds heard at once, of files longer than that")
+    predict.add_argument(
+        "--hop", type=float, metavar="S", help="seconds from window to window (default: half a window)"
+    )
+    predict.add_argument("--denoise", metavar="NAME", help="denoise first, such as dtln")
+    export = command("export", _export, "write a saved net for other programs")
+    export.add_argument("model", metavar="MODEL", help="net of the profile, or a .keras file")
+    export.add_argument("--to", required=True, choices=["onnx", "tflite"])
+    export.add_argument("--out", type=Path, metavar="FILE", help="default: beside the .keras file")
     command("verify", _verify, "compare outputs with the run record, and scores with the predictions")
     command(
         "publish", _publish, "keep the scores of the last run under reports/published and renew the README's tables"
@@ -171,6 +189,18 @@ def _bench(options: argparse.Namespace) -> int:
     from ser_utils import bench
 
     return bench.main(options.names)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from ser_utils.predicting import command
+
+    return command.run(options)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from ser_utils.predicting import command
+
+    return command.export(options)
 
 
 def _publish(options: argparse.Namespace) -> int:

@@ -1,0 +1,7 @@
+"""Emotions of any sound file under a saved net: one row for a clip, a timeline for a long recording."""
+
+from ser_utils.predicting.files import collect
+from ser_utils.predicting.sound import Piece, pieces
+from ser_utils.predicting.table import COLUMNS, predict, save
+
+__all__ = ["COLUMNS", "Piece", "collect", "pieces", "predict", "save"]
