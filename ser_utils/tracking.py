@@ -68,7 +68,8 @@ def _package(name: str, tool: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise study.UserError(
-            f"SER_TRACK={tool} needs the package {name}, which is not installed; pip install {name}, or unset SER_TRACK"
+            f"SER_TRACK={tool} needs the package {error.name}, which is not installed; pip install {name}, or unset "
+            "SER_TRACK"
         ) from error
 
 

@@ -40,7 +40,7 @@ NETS = {  # name of the test → builder and small options
     "conformer": ("conformer", {"width": 16, "blocks": 2, "kernel": 5}),
     "transformer": ("conformer", {"width": 16, "blocks": 1, "kernel": 0, "pool": "attention+mean"}),
 }
-FAMILIES = ["lstm_123_64_32", "bilstm_attention", "cnn_1d", "cnn_2d", "crnn", "se_resnet", "resnet50", "conformer"]
+FAMILIES = [name for name in NETS if name in models.BUILDERS and "_lstm_" not in name] + ["cnn_2d_separable"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -75,7 +75,7 @@ def test_every_builder_is_tested():
 
 @pytest.mark.parametrize("name", NETS)
 def test_padding_and_neighbours_never_change_a_result(name):
-    lengths = [1, 2, 17, 33, 45]
+    lengths = [1, 2, 17, 35]
     together = answer(net(name), batch(lengths, longest=64, fill=1e3))
     for i, n in enumerate(lengths):
         alone = answer(net(name), batch([n]))

@@ -1,6 +1,6 @@
 """Nets, one builder each: Keras 3 with ``keras.ops`` only, so that every Keras backend runs them.
 
-Every model takes ``{"frames": (batch, time, columns), "mask": (batch, time)}`` and returns class probabilities.
+Every model takes ``[frames (batch, time, columns), mask (batch, time)]`` and returns class probabilities.
 Masked frames never change a result, however long the padding: convolutions see zeros there, the recurrent nets
 stop, attention gives them no weight, and statistics leave them out. No layer normalises over the batch, but for
 ResNet-50's in training.

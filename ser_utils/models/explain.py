@@ -109,7 +109,8 @@ def grad_cam(
     Returns
     -------
     np.ndarray [shape=(n_steps, n_bands)]
-        0 … 1, at the rate of the layer; zero where nothing speaks for the class.
+        0 … 1, at the rate of the layer, over the clip, or over the picture that ResNet-50 sees of it; zero where
+        nothing speaks for the class.
 
     Raises
     ------
@@ -135,7 +136,7 @@ def _image(model: keras.Model, layer: str | None) -> keras.KerasTensor:
         if isinstance(part, keras.Model):  # its output belongs to its own graph
             continue
         first = part.output[0] if isinstance(part.output, list | tuple) else part.output
-        if len(first.shape) == 4 and first.shape[-1] > 3:  # fewer channels: a picture, not what a net made of it
+        if len(first.shape) == 4:
             images[part.name] = first
     if not images or layer not in (None, *images):
         wanted = f"layer '{layer}' over time × bands" if images else "layer over time × bands"

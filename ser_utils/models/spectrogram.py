@@ -109,6 +109,13 @@ class MaskedConv2D(layers.Layer):
             shape = conv.compute_output_shape(shape)
         self.normalise.build([shape, shape[:2]] if self.norm == "group" else shape)
 
+    def compute_output_shape(self, shapes):
+        """JAX cannot prove by itself that frames and mask come out equally long."""
+        shape = self.pad.compute_output_shape(shapes[0])
+        for conv in self.convs:
+            shape = conv.compute_output_shape(shape)
+        return shape, shape[:2]
+
     def call(self, inputs):
         """(frames, mask) → (frames, mask) at the new rate; frames are (batch, time, bands, channels)."""
         frames, mask = inputs

@@ -48,10 +48,10 @@ class Recipe:
         which would leave nothing to average; ``ema``, a moving average over steps that keeps `average_decay` of itself
         in each.
     average_share, average_decay : float
-        In (0, 1].  In (0, 1).
+        Of ``swa``, at most 1; of ``ema``, below 1; both above 0.
     precision : str
         ``float32``, or ``mixed_bfloat16`` on a GPU: half the bits in the layers, the weights and the saved net keep
-        all. float16 is not offered: the masks of the nets go beyond its range.
+        all. float16 is not offered: its losses would have to be scaled.
     jit_compile : bool
         Let XLA compile the step; slower on CPUs for these nets.
     """
