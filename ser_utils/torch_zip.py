@@ -59,13 +59,13 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             return dict(_leaves(_unpickled(archive)))
     except OSError as error:
-        raise study.UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except zipfile.BadZipFile as error:
+        raise study.UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except _Refused as error:
+        raise study.UserError(f"{path}: {error}; only files of plain tensors are read") from error
+    except Exception as error:  # a damaged archive makes zipfile fail in many ways, BadZipFile is one of them
         raise study.UserError(
             f"{path}: no whole zip archive ({error}); fetch it again, or save it anew with torch 1.6 or later"
         ) from error
-    except _Refused as error:
-        raise study.UserError(f"{path}: {error}; only files of plain tensors are read") from error
 
 
 class _Refused(Exception):
@@ -86,7 +86,7 @@ def _unpickled(archive: zipfile.ZipFile) -> Any:
         return _Tensors(io.BytesIO(archive.read(pickles[0])), archive, root).load()
     except (_Refused, zipfile.BadZipFile):
         raise
-    except Exception as error:  # the bytes of a pickle may fail in any way that Python knows
+    except Exception as error:  # bytes that are no pickle make it fail in any way that Python knows
         raise _Refused(f"{pickles[0].filename} cannot be read ({type(error).__name__}: {error})") from error
 
 
