@@ -1,7 +1,9 @@
 """Curves of a running training for TensorBoard, MLflow or Weights & Biases: off unless ``$SER_TRACK`` names one.
 
 What is logged is a copy of what the artefacts of the folds hold anyway; no number depends on it, and nothing is sent
-anywhere: Weights & Biases stays offline unless ``$WANDB_MODE`` says otherwise.
+anywhere: Weights & Biases stays offline unless ``$WANDB_MODE`` says otherwise. To look at the curves:
+``tensorboard --logdir FOLDER``, ``MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri FOLDER``, or
+``wandb sync FOLDER``.
 """
 
 from __future__ import annotations
@@ -92,8 +94,12 @@ def _tensorboard(name: str, place: Path) -> Iterator[Log]:
 
 @contextlib.contextmanager
 def _mlflow(name: str, place: Path) -> Iterator[Log]:
-    client = _package("mlflow", "mlflow").MlflowClient(tracking_uri=place.resolve().as_uri())
-    made = client.create_run("0", run_name=name)  # experiment 0, which every store has
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # files: several folds write at a time
+    package = _package("mlflow", "mlflow")
+    client = package.MlflowClient(tracking_uri=place.resolve().as_uri())
+    with contextlib.suppress(package.exceptions.MlflowException):  # an earlier fold made it
+        client.create_experiment("ser_utils")
+    made = client.create_run(client.get_experiment_by_name("ser_utils").experiment_id, run_name=name)
 
     def log(epoch: int, **scalars: float) -> None:
         for key, value in scalars.items():

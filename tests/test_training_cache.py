@@ -99,6 +99,12 @@ def test_mlflow_writes_to_a_local_folder(tmp_path, monkeypatch):
         def __init__(self, tracking_uri):
             calls.append(tracking_uri)
 
+        def create_experiment(self, name):
+            raise FileExistsError
+
+        def get_experiment_by_name(self, name):
+            return SimpleNamespace(experiment_id=f"id of {name}")
+
         def create_run(self, experiment, run_name):
             calls.append((experiment, run_name))
             return SimpleNamespace(info=SimpleNamespace(run_id="r1"))
@@ -109,11 +115,13 @@ def test_mlflow_writes_to_a_local_folder(tmp_path, monkeypatch):
         def set_terminated(self, run):
             calls.append(run)
 
+    errors = SimpleNamespace(MlflowException=FileExistsError)
     monkeypatch.setenv("SER_TRACK", "mlflow")
-    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=MlflowClient))
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # set by the code otherwise, and would stay
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=MlflowClient, exceptions=errors))
     with tracking.run("a run", tmp_path) as log:
         log(epoch=2, loss=0.5)
-    assert calls == [(tmp_path / "mlflow").as_uri(), ("0", "a run"), ("r1", "loss", 0.5, 2), "r1"]
+    assert calls == [(tmp_path / "mlflow").as_uri(), ("id of ser_utils", "a run"), ("r1", "loss", 0.5, 2), "r1"]
 
 
 def test_weights_and_biases_stays_offline(tmp_path, monkeypatch):
