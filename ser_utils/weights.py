@@ -255,6 +255,13 @@ def get(name: str) -> Path:
     if any((folder / wanted.file).exists() for folder in folders()):
         return find(name)
     target = folders()[-1]
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise study.UserError(
+            f"{target} cannot be written ({error.strerror}); set SER_OUT to a folder that can, or put "
+            f"{wanted.file} into a folder of your own and set {FOLDER} to it"
+        ) from error
     transfer.check_space(target, wanted.size, wanted.title)
     item = Download(address=wanted.address, checksum=f"sha256:{wanted.sha256}", to=wanted.file, size=wanted.size)
     study.progress(f"{name}: fetching {transfer.size(wanted.size)}")

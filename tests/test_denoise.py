@@ -167,6 +167,12 @@ def test_the_noise_estimate_finds_the_level_beside_the_voice():
     assert np.percentile(np.abs(error_db), 75) < 2
 
 
+def test_the_noise_estimate_holds_at_both_ends():
+    power = np.square(np.abs(spectral.stft(0.1 * noise(18, 3.0))))
+    found, true = spectral.noise_power(power), power[20:-20].mean()
+    assert np.abs(10 * np.log10([found[:3].mean() / true, found[-3:].mean() / true])).max() < 0.45
+
+
 def test_gains_of_the_publications():
     prior = np.array([0.01, 0.1, 1.0, 10.0, 100.0])
     assert spectral.wiener_gain(prior, 1 + prior)[2] == 0.5
@@ -227,6 +233,7 @@ def test_blocks_of_any_length_give_what_the_whole_clip_gives(blocks):
     out = np.concatenate([*parts, stream.flush()])
     assert len(out) == len(y)
     assert np.allclose(out, whole(Stream(Running(), frame=512, hop=128), y), atol=1e-6)
+    assert np.allclose(whole(Stream(lambda frames: frames / 4, frame=512, hop=128), y), y, atol=1e-6)
 
 
 def test_frames_add_up():

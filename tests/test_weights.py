@@ -7,6 +7,7 @@ import hashlib
 import os
 
 import pytest
+from test_fetch import Server, server  # noqa: F401 - a fixture
 
 from ser_utils import study, weights
 
@@ -92,3 +93,35 @@ def test_every_entry_is_complete():
         assert "doi" in entry.citation
         assert entry.licence
     assert len({entry.file for entry in weights.WEIGHTS.values()}) == len(weights.WEIGHTS)
+
+
+# --- fetching ---------------------------------------------------------------------------------------------------
+
+
+def offered(server: Server, content: bytes, entry: weights.Weights, monkeypatch) -> None:  # noqa: F811
+    """The toy weights come from `server` now."""
+    server.files["toy"] = content
+    monkeypatch.setitem(weights.WEIGHTS, "toy", dataclasses.replace(entry, address=server.address("toy")))
+
+
+def test_weights_are_fetched_once_and_checked(toy, tmp_path, server, monkeypatch):  # noqa: F811
+    offered(server, CONTENT, toy, monkeypatch)
+    file = weights.get("toy")
+    assert file == tmp_path / "out" / "data" / "pretrained" / "toy.bin"
+    assert file.read_bytes() == CONTENT
+    assert weights.get("toy") == weights.find("toy") == file
+    assert len(server.requests) == 1
+    assert [path.name for path in file.parent.iterdir()] == ["toy.bin"]
+
+
+def test_other_content_from_the_address_is_not_kept(toy, tmp_path, server, monkeypatch):  # noqa: F811
+    offered(server, CONTENT + b"!", toy, monkeypatch)
+    with pytest.raises(study.UserError, match="is not the published"):
+        weights.get("toy")
+    assert not list((tmp_path / "out" / "data" / "pretrained").iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(toy, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(study.UserError, match=r"cannot be written.*SER_PRETRAINED"):
+        weights.get("toy")

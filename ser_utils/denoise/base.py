@@ -36,7 +36,7 @@ class Denoiser:
     parts: tuple[Denoiser, ...] = ()  # denoisers that the function calls
     streaming: Callable[..., Stream] | None = field(default=None, repr=False)  # takes the file of the weights
 
-    def __call__(self, y: np.ndarray, *, sr: int = RATE, clean: np.ndarray | None = None) -> np.ndarray:
+    def __call__(self, y: np.ndarray, sr: int = RATE, *, clean: np.ndarray | None = None) -> np.ndarray:
         """Denoise one clip.
 
         Parameters

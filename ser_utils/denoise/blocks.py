@@ -11,6 +11,7 @@ import soxr
 
 RATE = 16_000  # Hz, of all denoisers inside
 FULL_SCALE = 2**15  # of 16 bits
+BLOCK = 20 * RATE  # samples that go through a net at once
 
 
 class Stream:
@@ -68,8 +69,8 @@ class Stream:
 
 
 def whole(stream: Stream, y: np.ndarray) -> np.ndarray:
-    """A whole clip through a stream: what any cutting into blocks gives."""
-    return np.concatenate([stream.push(y), stream.flush()])
+    """A whole clip through a stream, in long blocks: an hour takes no more memory than it holds."""
+    return np.concatenate([*(stream.push(y[at : at + BLOCK]) for at in range(0, len(y), BLOCK)), stream.flush()])
 
 
 def same(y: np.ndarray) -> np.ndarray:

@@ -50,11 +50,17 @@ DENOISERS = {
             reference="Ephraim & Malah 1985, doi:10.1109/TASSP.1985.1164550; "
             "noise: Cohen & Berdugo 2002, doi:10.1109/97.988717",
         ),
-        Denoiser(name="pca", title="PCA of the magnitude", function=spectral.pca),
+        Denoiser(
+            name="pca",
+            title="PCA of the magnitude",
+            function=spectral.pca,
+            reference="Pearson 1901, doi:10.1080/14786440109462720",
+        ),
         Denoiser(
             name="pca_band",
             title="PCA of the magnitude, 500-4000 Hz",
             function=functools.partial(spectral.pca, band_hz=spectral.BAND_HZ),
+            reference="Pearson 1901, doi:10.1080/14786440109462720",
         ),
         Denoiser(
             name="wavelet",
