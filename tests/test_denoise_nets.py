@@ -17,6 +17,12 @@ from ser_utils import study, weights
 from ser_utils.denoise import DENOISERS, blocks, dtln, gtcrn, metricgan
 
 
+@pytest.fixture(scope="module", autouse=True)
+def seeded():
+    """Fixes the threads of TensorFlow before MetricGAN+ starts it: later tests in this process ask for that."""
+    study.seed_everything(0)
+
+
 def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
 
