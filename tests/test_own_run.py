@@ -31,7 +31,19 @@ tables:
   mine: {}
 notebooks:
   01_eda: {}
-  04_lstm: {epochs: 1, patience: 1, n_groups: 2, n_mels: 32, filters: 16, units: 8}
+  04_lstm:
+    features_kind: log_mel
+    n_mels: 32
+    n_groups: 2
+    n_seeds_first: 1
+    filters: 16
+    units: 8
+    epochs: 1
+    patience: 1
+    references: []
+    ladder_copies: []
+    n_errors: 1
+    n_heard: 2
 """
 
 
