@@ -174,6 +174,15 @@ def test_reading_in_blocks_changes_nothing(tmp_path, monkeypatch, name):
     assert in_blocks[-1].share == pytest.approx(1, abs=0.01)
 
 
+def test_a_flac_that_does_not_say_its_length_is_heard_to_its_end(tmp_path):
+    sf.write(tmp_path / "piped.flac", sentence(70), 16000)
+    data = bytearray((tmp_path / "piped.flac").read_bytes())
+    data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])  # the number of samples, 36 bits
+    (tmp_path / "piped.flac").write_bytes(data)
+    found = list(predicting.pieces(tmp_path / "piped.flac", sr=16000, max_s=4.0))
+    assert found[-1].end_s == 70
+
+
 def test_memory_does_not_grow_with_the_file(tmp_path):
     with sf.SoundFile(tmp_path / "long.wav", "w", 48000, 2) as file:
         for _ in range(30):
@@ -270,7 +279,9 @@ def test_another_process_answers_the_same(corpus, trained, tmp_path):
     said = done.stderr.splitlines()
     assert said[0].startswith("toy_cnn: small_cnn on demo")
     assert "means nothing" in said[0]
-    assert said[2:] == [said[2], f"refused: {tmp_path / 'empty.wav'}: the file has 0 bytes"]
+    assert said[2] == f"{tmp_path / 'out.csv'}: 1 rows"
+    assert said[3].startswith("1 of 2 files in ")
+    assert said[4:] == [f"refused: {tmp_path / 'empty.wav'}: the file has 0 bytes"]
     table = pd.read_csv(tmp_path / "out.csv")
     assert table.columns.tolist() == [*predicting.COLUMNS, *P, "model", "denoiser"]
     np.testing.assert_allclose(table[P].to_numpy(), told[P].iloc[[0]].to_numpy(), atol=2e-6)
@@ -284,6 +295,8 @@ def test_the_csv_never_replaces_a_sound(corpus, trained, capsys):
     assert main(["predict", str(clip), "--model", str(trained[1]), "--csv", str(clip)]) == 2
     assert "would replace a folder or a sound" in capsys.readouterr().err
     assert clip.read_bytes() == before
+    assert main(["predict", str(clip), "--model", str(trained[1]), "--csv", f"{clip}/below/out.csv"]) == 2
+    assert "no files can be made in" in capsys.readouterr().err
 
 
 def test_silence_is_shown_without_an_emotion():

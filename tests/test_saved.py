@@ -12,7 +12,7 @@ from saved_sample import DEMO, LABELS, SCORE, SPEC, fold_result, sentence
 
 from ser_utils import features, saved, study, training
 from ser_utils.features import Frames
-from ser_utils.saved import card, export
+from ser_utils.saved import card, export, layers, store
 
 HOW = {"corpora": DEMO, "labels": LABELS, "uar": SCORE, "profile": "demo"}
 
@@ -34,6 +34,19 @@ def folds(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def kept(folds, tmp_path_factory):
+    """File of the first fold's net."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SER_OUT", str(tmp_path_factory.mktemp("kept")))
+        return saved.save(folds["first"], SPEC, name="kept", split="speaker_groups", **HOW)
+
+
+@pytest.fixture(scope="module")
+def net(kept):
+    return saved.load(kept)
+
+
+@pytest.fixture(scope="module")
 def clips():
     """Features of three clips of different length, with rubbish in the padding."""
     x, n_frames = zip(*(features.frames(sentence(s, 100 * s + 80), SPEC) for s in (0.4, 0.9, 1.5)), strict=True)
@@ -48,14 +61,11 @@ def as_in_training(result, clips):
     return training.predict(training.load_model(result), batches)
 
 
-@pytest.mark.parametrize("which", ["first", "lstm"])
-def test_a_saved_net_answers_as_its_fold_did(folds, clips, which):
-    net = saved.load(saved.save(folds[which], SPEC, name="kept", **HOW))
-    np.testing.assert_allclose(net.predict(clips), as_in_training(folds[which], clips), atol=1e-6)
+def test_a_saved_net_answers_as_its_fold_did(folds, net, clips):
+    np.testing.assert_allclose(net.predict(clips), as_in_training(folds["first"], clips), atol=1e-6)
 
 
-def test_it_says_what_it_is(folds):
-    net = saved.load(saved.save(folds["first"], SPEC, name="kept", split="speaker_groups", **HOW))
+def test_it_says_what_it_is(net):
     assert (net.name, net.labels, net.spec) == ("kept", LABELS, SPEC)
     told = {name: net.facts[name] for name in ("model", "folds", "corpus", "split", "uar", "uar_high", "val_uar")}
     assert told == {
@@ -73,10 +83,23 @@ def test_it_says_what_it_is(folds):
     assert net.card.score == "0.500 [0.400, 0.600]"
 
 
-def test_one_clip_is_heard_as_in_training(folds, clips):
-    net = saved.load(saved.save(folds["first"], SPEC, name="kept", **HOW))
+def test_a_split_that_shares_speakers_claims_no_unheard_one(folds):
+    file = saved.save(folds["first"], SPEC, name="kept", split="random", **HOW)
+    assert saved.read_card(file).facts["unheard_speakers"] == []
+
+
+def test_one_clip_is_heard_as_in_training(net, clips):
     heard = net.hear(sentence(0.4, 120))
     np.testing.assert_allclose([heard[label] for label in LABELS], net.predict(clips)[0], atol=1e-6)
+
+
+def test_the_normaliser_leaves_zeros_in_the_padding(folds, clips):
+    layer, normaliser = layers.Standardise(), folds["first"].normaliser
+    mask = (np.arange(clips.x.shape[1]) < clips.n_frames[:, None]).astype(np.float32)
+    layer.build((clips.x.shape, mask.shape))
+    layer.set_weights([normaliser.mean, normaliser.std])
+    expected = normaliser.apply(clips.x, clips.n_frames)
+    np.testing.assert_allclose(layer([clips.x, mask]), expected, atol=1e-6)
 
 
 def test_validation_chooses_the_fold(folds):
@@ -94,24 +117,28 @@ def test_several_folds_answer_with_their_mean(folds, clips):
     assert net.facts["unheard_speakers"] == ["b"]  # each of the others trained one of the two
 
 
-def test_the_hash_of_the_weights_tells_nets_apart(folds):
-    def saved_hash(which):
-        return saved.read_card(saved.save(folds[which], SPEC, name="kept", **HOW)).facts["weights_sha256"]
-
-    assert saved_hash("first") == saved_hash("first") != saved_hash("second")
+def test_equal_weights_have_one_hash(folds, net):
+    again = saved.read_card(saved.save(folds["first"], SPEC, name="again", **HOW))
+    assert again.facts["weights_sha256"] == net.facts["weights_sha256"]
+    weights = net.model.get_weights()
+    net.model.set_weights([weights[0] + 1, *weights[1:]])
+    assert store._weights_hash(net.model) != net.facts["weights_sha256"]
+    net.model.set_weights(weights)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 
-def altered(file, member, change):
-    """Rewrite one member of a saved net."""
+def altered(file, member, change, target):
+    """A copy of a saved net with one member rewritten."""
     with zipfile.ZipFile(file) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
+    assert members[member] != change(members[member])
     members[member] = change(members[member])
-    with zipfile.ZipFile(file, "w") as archive:
+    with zipfile.ZipFile(target, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
+    return target
 
 
 def swap_labels(content):
@@ -130,17 +157,14 @@ def swap_labels(content):
         ("metadata.json", lambda content: content.replace(b'"uar": 0.5', b'"uar": 0.9')),
     ],
 )
-def test_an_altered_file_is_refused(folds, member, change):
-    file = saved.save(folds["first"], SPEC, name="kept", **HOW)
-    altered(file, member, change)
-    with pytest.raises(study.UserError, match=r"kept\.keras was altered after it was saved"):
-        saved.load(file)
+def test_an_altered_file_is_refused(kept, tmp_path, member, change):
+    with pytest.raises(study.UserError, match=r"mine\.keras was altered after it was saved"):
+        saved.load(altered(kept, member, change, tmp_path / "mine.keras"))
 
 
-def test_other_files_are_refused(folds, tmp_path):
-    whole = saved.save(folds["first"], SPEC, name="kept", **HOW)
+def test_other_files_are_refused(folds, kept, tmp_path):
     cut = tmp_path / "cut.keras"
-    cut.write_bytes(whole.read_bytes()[:5000])
+    cut.write_bytes(kept.read_bytes()[:5000])
     for file in (cut, folds["first"].folder / "model.keras"):
         with pytest.raises(study.UserError, match="damaged or no net that this study saved"):
             saved.load(file)
@@ -148,9 +172,7 @@ def test_other_files_are_refused(folds, tmp_path):
         saved.load(tmp_path / "none.keras")
 
 
-def test_a_net_for_features_that_are_computed_otherwise_is_refused(folds, monkeypatch):
-    file = saved.save(folds["first"], SPEC, name="kept", **HOW)
-
+def test_a_net_for_features_that_are_computed_otherwise_is_refused(kept, monkeypatch):
     compute = features.frames
 
     def louder(y, spec):
@@ -159,7 +181,7 @@ def test_a_net_for_features_that_are_computed_otherwise_is_refused(folds, monkey
 
     monkeypatch.setattr(features, "frames", louder)
     with pytest.raises(study.UserError, match=r"now computed otherwise \(mel002_db differs most\)"):
-        saved.load(file)
+        saved.load(kept)
 
 
 @pytest.mark.parametrize(
@@ -168,25 +190,25 @@ def test_a_net_for_features_that_are_computed_otherwise_is_refused(folds, monkey
         ({"name": "My net"}, "'My net' is no name for a net"),
         ({"name": "../up"}, "is no name for a net"),
         ({"labels": LABELS[:2]}, "knows 3 emotions, 2 labels are given"),
+        ({"spec": features.FrameSpec(kind="mfcc")}, "the net takes 9 columns, 'mfcc' gives 60"),
     ],
 )
 def test_what_does_not_fit_is_not_saved(folds, change, message):
     with pytest.raises(study.UserError, match=message):
-        saved.save(folds["first"], SPEC, **{"name": "kept", **HOW, **change})
-    with pytest.raises(study.UserError, match="the net takes 9 columns, 'mfcc' gives 60"):
-        saved.save(folds["first"], features.FrameSpec(kind="mfcc"), name="kept", **HOW)
+        saved.save(folds["first"], **{"spec": SPEC, "name": "kept", **HOW, **change})
     assert not card.folder("demo").exists()
 
 
 # --- which nets are there -------------------------------------------------------------------------------------------
 
 
-def test_nets_are_listed_with_corpus_and_score_the_best_first(folds, capsys):
-    saved.save(folds["first"], SPEC, name="worse", **HOW)
+def test_nets_are_listed_with_corpus_and_score_the_best_first(folds, kept, capsys):
+    card.folder("demo").mkdir(parents=True)
+    shutil.copy(kept, card.folder("demo"))
     saved.save(folds["second"], SPEC, name="better", **(HOW | {"uar": (0.7, 0.6, 0.8)}))
     shutil.copy(folds["first"].folder / "model.keras", card.folder("demo") / "foreign.keras")
     listed = saved.available("demo")
-    assert listed["name"].tolist() == ["better", "worse"]
+    assert listed["name"].tolist() == ["better", "kept"]
     assert listed["UAR [95 %]"].tolist() == ["0.700 [0.600, 0.800]", "0.500 [0.400, 0.600]"]
     assert set(listed["corpus"]) == {"demo"}
     assert "left out" in (said := capsys.readouterr().err)
@@ -194,14 +216,16 @@ def test_nets_are_listed_with_corpus_and_score_the_best_first(folds, capsys):
     assert saved.available("smoke").empty
 
 
-def test_a_net_is_found_by_name_by_path_and_alone(folds, tmp_path):
+def test_a_net_is_found_by_name_by_path_and_alone(tmp_path):
     with pytest.raises(study.UserError, match=r"no net in .*: run \./run_all\.sh demo to train some"):
         saved.find(None, "demo")
-    file = saved.save(folds["first"], SPEC, name="one", **HOW)
-    copy = shutil.copy(file, tmp_path / "elsewhere.keras")
-    assert saved.find(None, "demo") == saved.find("one", "demo") == file
-    assert saved.find(str(copy), "smoke") == copy
-    saved.save(folds["first"], SPEC, name="two", **HOW)
+    folder = card.folder("demo")
+    folder.mkdir(parents=True)
+    for file in (tmp_path / "elsewhere.keras", folder / "one.keras"):
+        file.touch()
+    assert saved.find(None, "demo") == saved.find("one", "demo") == folder / "one.keras"
+    assert saved.find(str(tmp_path / "elsewhere.keras"), "smoke") == tmp_path / "elsewhere.keras"
+    (folder / "two.keras").touch()
     with pytest.raises(study.UserError, match=r"several nets in .*: there are one, two; name one with --model"):
         saved.find(None, "demo")
     with pytest.raises(study.UserError, match=r"no net 'three' in .*: there are one, two"):
@@ -232,10 +256,17 @@ def test_exports_answer_as_keras_does(folds, clips, tmp_path, which):
     assert tuple(onnx_card["columns"]) == SPEC.columns
 
 
-def test_an_export_that_differs_is_not_written(folds, tmp_path, monkeypatch):
-    net = saved.load(saved.save(folds["first"], SPEC, name="kept", **HOW))
-    runner = export._lite_runner
-    monkeypatch.setattr(export, "_lite_runner", lambda file: lambda x, mask: runner(file)(x * 1.05, mask))
+def test_an_export_that_differs_or_does_not_run_is_not_written(net, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "_flat", lambda saved: b"")
+    wrong = lambda file: lambda x, mask: np.asarray(net.model([x, mask])) * np.float32(1.001)  # noqa: E731
+    monkeypatch.setattr(export, "_lite_runner", wrong)
     with pytest.raises(study.UserError, match=r"kept as TensorFlow Lite differs by .* from Keras, more than 0.0001"):
+        saved.to_tflite(net, tmp_path / "net.tflite")
+
+    def broken(file):
+        raise RuntimeError("node 26\nfailed to prepare")
+
+    monkeypatch.setattr(export, "_lite_runner", broken)
+    with pytest.raises(study.UserError, match=r"kept cannot be run by TensorFlow Lite \(node 26 failed to prepare\)"):
         saved.to_tflite(net, tmp_path / "net.tflite")
     assert not list(tmp_path.glob("*.tflite"))

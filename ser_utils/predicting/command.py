@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,12 +24,21 @@ def run(options: argparse.Namespace) -> int:
     from ser_utils.predicting import files
 
     found, refused = files.collect(options.names)
-    if options.csv and (options.csv.is_dir() or options.csv.resolve() in {file.resolve() for file in found}):
-        raise study.UserError(f"--csv {options.csv} would replace a folder or a sound; name another file")
+    if options.csv:
+        _check_target(options.csv, found)
     if found:
         refused = _predict(found, options) + refused
     print(*(f"refused: {line}" for line in refused), sep="\n", end="\n" if refused else "", file=sys.stderr)
     return int(bool(refused))
+
+
+def _check_target(target: Path, sounds: Sequence[Path] = ()) -> None:
+    """Refuse an output that cannot be written, or that would replace what is read, before the work."""
+    if target.is_dir() or target.resolve() in {file.resolve() for file in sounds}:
+        raise study.UserError(f"{target} would replace a folder or a sound; name another file to write to")
+    place = next(parent for parent in target.resolve().parents if parent.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        raise study.UserError(f"{target} cannot be written: no files can be made in {place}; name another file")
 
 
 def _predict(found: list[Path], options: argparse.Namespace) -> list[str]:
@@ -48,6 +57,7 @@ def _predict(found: list[Path], options: argparse.Namespace) -> list[str]:
     print(shown(rows))
     if options.csv:
         predicting.save(rows.assign(model=model.name, denoiser=options.denoise or ""), options.csv)
+        print(f"{options.csv}: {len(rows)} rows", file=sys.stderr)
     heard = rows["file"].nunique()
     print(f"{heard} of {len(found)} files in {study.duration(time.monotonic() - start)}", file=sys.stderr)
     return refused
@@ -80,7 +90,7 @@ def _without_remarks() -> Iterator[None]:
 def introduction(card: Card) -> str:
     """Who answers, and how far to trust it."""
     facts = card.facts
-    score = f"UAR {card.score} on speakers that nets of its kind never heard"
+    score = f"UAR {card.score} on {'unseen' if facts['unheard_speakers'] else 'known'} speakers"
     if facts["synthetic"]:
         score += "; these are synthetic, so what it says of people means nothing"
     about = f"{card.name}: {facts['model']} on {facts['corpus']} ({facts['language']}), {score}"
@@ -153,6 +163,7 @@ def export(options: argparse.Namespace) -> int:
 
     file = saved.find(options.model, options.profile)
     out = options.out or file.with_suffix(f".{options.to}")
+    _check_target(out, [file])
     write = {"onnx": saved.to_onnx, "tflite": saved.to_tflite}[options.to]
     difference = write(_load(file), out)
     print(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def collect(names: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
     for name in map(Path, names):
         files = [name] if name.is_file() else _below(name)
         if not files:
-            refused.append(f"{name}: " + ("holds no sound file" if name.is_dir() else "does not exist"))
+            refused.append(f"{shown(name)}: " + ("holds no sound file" if name.is_dir() else "does not exist"))
         for file in files:
             found.setdefault(file.resolve(), file)
     return list(found.values()), refused
@@ -38,3 +39,14 @@ def collect(names: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
 def _below(folder: Path) -> list[Path]:
     paths = (path for path in study.files_below(folder) if path.lower().endswith(AUDIO_SUFFIXES) and not is_junk(path))
     return [folder / path for path in sorted(paths)]
+
+
+def shown(file: Path) -> str:
+    """A path as text that every terminal and table takes, whatever bytes its name holds.
+
+    Examples
+    --------
+    >>> shown(Path("a/b.wav"))
+    'a/b.wav'
+    """
+    return os.fsencode(file).decode("utf-8", "replace")

@@ -19,6 +19,7 @@ from ser_utils.corpora.probe import SILENT_PEAK
 WHOLE_S = 60.0  # seconds of a file that is read in one go
 BLOCK_S = 10  # seconds of a longer one that are read at a time
 SHORTEST_S = 0.1  # less is no speech
+UNKNOWN = 2**62  # frames from which libsndfile means that the file does not say
 
 
 @dataclass(frozen=True)
@@ -140,25 +141,27 @@ class _Header:
     rate: int
     seconds: float | None  # None: the file does not say
     exact: bool  # whether that many can be decoded, if the file is whole
+    film: bool  # whether PyAV reads it, and not libsndfile
 
 
 def _read(path: Path) -> tuple[int, float | None, Iterator[np.ndarray]]:
     """Sampling rate, seconds where the file says so, and mono blocks."""
     with open(path, "rb") as file:
         kind = decoding.container(file.read(decoding.HEAD))
-    film = kind in decoding.NOT_SNDFILE
-    header = _film_header(path, kind) if film else _sndfile_header(path)
+    header = _film_header(path, kind) if kind in decoding.NOT_SNDFILE else _sndfile_header(path)
     if header is None or (header.seconds is not None and header.seconds <= WHOLE_S):
         y, rate = decoding.read(path)
         return rate, len(y) / rate, iter([y.mean(axis=1)] if len(y) else [])
-    blocks = (_film_blocks if film else _sndfile_blocks)(path)
+    blocks = (_film_blocks if header.film else _sndfile_blocks)(path)
     return header.rate, header.seconds, _as_promised(blocks, header)
 
 
 def _sndfile_header(path: Path) -> _Header | None:
     with contextlib.suppress(sf.LibsndfileError):  # decoding.read tries more, and says why
         found = sf.info(os.fspath(path))
-        return _Header(found.samplerate, found.frames / found.samplerate, True)
+        if found.frames < UNKNOWN:
+            return _Header(found.samplerate, found.frames / found.samplerate, exact=True, film=False)
+        return _film_header(path, "")  # libsndfile stumbles over the end of a FLAC that was written into a pipe
     return None
 
 
@@ -171,8 +174,8 @@ def _film_header(path: Path, kind: str) -> _Header | None:
         if film.streams.audio:
             track = film.streams.audio[0]
             if kind == "MP4" and track.duration:
-                return _Header(track.rate, float(track.duration * track.time_base), True)
-            return _Header(track.rate, film.duration / 1e6 if film.duration else None, False)
+                return _Header(track.rate, float(track.duration * track.time_base), exact=True, film=True)
+            return _Header(track.rate, film.duration / 1e6 if film.duration else None, exact=False, film=True)
     return None
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from ser_utils import features, study
 from ser_utils.features import Frames
 from ser_utils.predicting import sound
+from ser_utils.predicting.files import shown
 from ser_utils.saved import SavedModel
 
 COLUMNS = ("file", "start_s", "end_s", "emotion", "probability")
@@ -108,9 +109,9 @@ def _readable(file: Path, refused: list[str], **how: Any) -> Iterator[sound.Piec
     try:
         yield from sound.pieces(file, **how)
     except ValueError as error:
-        refused.append(f"{file}: {error}")
+        refused.append(f"{shown(file)}: {error}")
     except OSError as error:
-        refused.append(f"{file}: cannot be read ({error.strerror})")
+        refused.append(f"{shown(file)}: cannot be read ({error.strerror})")
 
 
 def _answers(
@@ -123,7 +124,7 @@ def _answers(
         probabilities = iter(model.predict(Frames(np.stack(x), np.array(n_frames), np.arange(len(x)).astype(str))))
     rows = []
     for file, piece, found in batch:
-        row = {"file": str(file), "start_s": piece.start_s, "end_s": piece.end_s, "emotion": SILENCE}
+        row = {"file": shown(file), "start_s": piece.start_s, "end_s": piece.end_s, "emotion": SILENCE}
         if found is not None:
             p = next(probabilities)
             row |= {"emotion": model.labels[int(p.argmax())], "probability": float(p.max())}

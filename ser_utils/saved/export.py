@@ -92,7 +92,7 @@ def to_tflite(saved: SavedModel, file: Path | str) -> float:
     Raises
     ------
     study.UserError
-        When it exceeds :data:`TOLERANCE`; nothing is written then.
+        When it exceeds :data:`TOLERANCE`, or the net cannot be run; nothing is written then.
     """
     _needs_tensorflow("TensorFlow Lite")
     with study.atomic(Path(file)) as temporary:
@@ -101,7 +101,12 @@ def to_tflite(saved: SavedModel, file: Path | str) -> float:
             archive.writestr(CARD, _card_text(saved.card))
         longest = saved.spec.max_frames
         runs = [[n] for n in (longest, max(2, longest // 3), 2)]
-        return _compared(saved, _lite_runner(temporary), runs, "TensorFlow Lite", pad=longest)
+        try:
+            return _compared(saved, _lite_runner(temporary), runs, "TensorFlow Lite", pad=longest)
+        except RuntimeError as error:  # the converter writes what the interpreter may not run
+            raise study.UserError(
+                f"{saved.name} cannot be run by TensorFlow Lite ({' '.join(str(error).split())}); use ONNX"
+            ) from error
 
 
 def _flat(saved: SavedModel) -> bytes:

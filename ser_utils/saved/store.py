@@ -118,7 +118,7 @@ def save(
         UAR on unseen speakers of nets made this way, over all folds, and both ends of its interval.
     profile : str
     split : str
-        How speakers were divided; default the first corpus's published way.
+        How clips were divided; default the first corpus's published way.
 
     Returns
     -------
@@ -135,12 +135,10 @@ def save(
     target = path_of(name, profile)
     model, kinds = _joined(results, name)
     _check_fits(model, spec, labels)
-    facts = (
-        {"model": "+".join(sorted(kinds))}
-        | _training_facts(results)
-        | _corpus_facts(corpora)
-        | {"split": split or corpora[0].split}
-    )
+    facts = {"model": "+".join(sorted(kinds)), "split": split or corpora[0].split}
+    facts |= _training_facts(results) | _corpus_facts(corpora)
+    if facts["split"] == "random" or any("speaker" in entry.leaks for entry in corpora):
+        facts["unheard_speakers"] = []  # its test speakers are in training, too, or nobody knows them
     facts |= dict(zip(("uar", "uar_low", "uar_high"), map(float, uar), strict=True))
     facts |= {"n_parameters": int(model.count_params()), "weights_sha256": _weights_hash(model), **_code_facts()}
     card = Card(name, tuple(labels), spec, facts, _echo(spec))
