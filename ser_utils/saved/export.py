@@ -64,7 +64,7 @@ def _write_onnx(model: keras.Model, file: Path) -> None:
 
     tf_op("Erfc").register_compat_handler(_erfc, 9)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # Keras mends tf2onnx for NumPy 2, and NumPy remarks on how
+        warnings.simplefilter("ignore")  # NumPy's on how Keras mends tf2onnx, Keras's on its own clips of one frame
         model.export(file, format="onnx", verbose=False)
 
 
