@@ -45,9 +45,7 @@ def to_onnx(saved: SavedModel, file: Path | str) -> float:
     import onnxruntime
 
     _needs_tensorflow("ONNX")
-    saved.model(
-        [np.zeros((1, 8, len(saved.spec.columns)), np.float32), np.ones((1, 8), np.float32)]
-    )  # Keras asks for it
+    saved.model(list(_clips(saved, [64], 64)))  # Keras exports what was called before
     with study.atomic(Path(file)) as temporary:
         _write_onnx(saved.model, temporary)
         model = onnx.load(temporary)
@@ -64,7 +62,7 @@ def _write_onnx(model: keras.Model, file: Path) -> None:
 
     tf_op("Erfc").register_compat_handler(_erfc, 9)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy's on how Keras mends tf2onnx, Keras's on its own clips of one frame
+        warnings.simplefilter("ignore", FutureWarning)  # Keras mends tf2onnx for NumPy 2, and NumPy remarks on how
         model.export(file, format="onnx", verbose=False)
 
 
