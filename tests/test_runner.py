@@ -145,7 +145,10 @@ def test_only_what_changed_runs_again(project):
     (project.root / "notebooks" / "04_lstm.ipynb").touch()
     (project.root / "ser_utils" / "runner.py").touch()  # no notebook's result depends on it
     touched = _ran(project.run("run", "--profile", "toy", "--dry-run").stderr.replace("would run", "runs"))
-    assert touched == {"04_lstm": "notebooks/04_lstm.ipynb changed", "09_evaluation": "new results of 04_lstm"}
+    assert touched == {
+        "04_lstm": "notebooks/04_lstm.ipynb changed",
+        "09_evaluation": "new results of 04_beside and 04_lstm",
+    }
 
     (project.root / "ser_utils" / "features.py").write_text('"""Changed."""\n\nVALUE = 2\n', encoding="utf-8")
     done = project.run("run", "--profile", "toy")
