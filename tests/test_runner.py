@@ -246,7 +246,7 @@ def test_the_evaluation_reads_every_listed_notebook_that_leaves_predictions(monk
     ("cell", "said"),
     [
         ("import os\n\nos.kill(os.getpid(), 9)", "04_lstm failed in cell 3: DeadKernelError"),
-        ("print(1)", "04_lstm failed: it ended well, but did not write reports/toy/predictions/04_lstm.parquet"),
+        ("print(1)", "04_lstm failed: it ended well, but did not write reports/toy/predictions/04_beside.parquet"),
     ],
 )
 def test_no_result_is_a_failure(project, cell, said):
