@@ -16,7 +16,7 @@ import pytest
 from ser_utils import models, study
 
 COLUMNS, BANDS, CLASSES = 36, 32, 5
-IMAGE = {"n_bands": BANDS, "width": 8}
+IMAGE = {"n_bands": BANDS, "width": 32}
 NETS = {  # name of the test → builder and small options
     "lstm_123_64_32": ("lstm_123_64_32", {}),
     "conv_lstm_128_64": ("conv_lstm_128_64", {}),

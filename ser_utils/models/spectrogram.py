@@ -206,7 +206,8 @@ def collapse_bands(
     mask : keras.KerasTensor [shape=(batch, time)]
         Of the frames, not of the steps.
     width : int
-        Columns of the mixture; the extra columns add a quarter of it.
+        Columns of the mixture; the extra columns add a quarter of it. With extra columns give 32 or more: two or three
+        columns say next to nothing once they are normalised.
     stride : int
         Frames per step.
     """
