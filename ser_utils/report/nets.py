@@ -146,6 +146,7 @@ def curves(histories: pd.DataFrame, chance: Mapping[str, float]) -> Figure:
         UAR of a guess, by corpus.
     """
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     parts = dict(list(histories.groupby("corpus", sort=False)))
     size = (max(5.2, 2.6 * len(parts) + 0.8), 6.2)
@@ -163,6 +164,7 @@ def curves(histories: pd.DataFrame, chance: Mapping[str, float]) -> Figure:
         column[1].axhline(chance[corpus], color="0.3", ls=":", label="chance")
         column[1].set_ylim(0, 1)
         column[2].set(xlabel="Epoch", ylim=(0, None))
+        column[2].xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes[1, 0].legend(loc="upper left", fontsize=8)
     return fig
 
