@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser_utils import models, report
+from ser_utils import models, report, study
 from ser_utils.report import nets
 
 OPTIONS = {
@@ -18,6 +18,11 @@ OPTIONS = {
     "se_resnet": {"filters": (8, 16), "blocks": 1},
     "conformer": {},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def seeded():
+    study.seed_everything(0)
 
 
 @pytest.fixture(autouse=True)
