@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import http.server
 import importlib.util
 import json
+import threading
 
 import numpy as np
 import pandas as pd
@@ -120,6 +123,15 @@ def test_frames_are_those_of_the_layer_with_zeros_after_them(corpus, byol, tmp_p
         assert not row[n_frames:].any()
 
 
+@pytest.mark.parametrize("max_s", [0.1, 0.7, 1.1])
+def test_any_length_has_room_for_the_frames_of_a_longer_clip(max_s, corpus, byol, tmp_path):
+    for layer in ("conv1", "dense2"):
+        found = pretrained.embed_frames(corpus, tmp_path, "byol_s", layer=layer, max_s=max_s, cache=tmp_path / "cache")
+        assert found.n_frames.max() <= found.x.shape[1] <= found.n_frames.max() + 1
+    found = pretrained.byol_s_input(corpus, tmp_path, max_s=max_s, cache=tmp_path / "cache")
+    assert found.x.shape[1] == round(100 * max_s) + 1
+
+
 def test_the_input_of_the_net_comes_as_frames_too(corpus, tmp_path):
     found = pretrained.byol_s_input(corpus, tmp_path, max_s=2.0, cache=tmp_path / "cache")
     assert (found.x.shape, found.n_frames.tolist()) == ((3, 201, 64), [31, 111, 71])
@@ -148,7 +160,9 @@ def test_unknown_names_are_told_with_the_known_ones(corpus, byol, tmp_path):
     assert "layer 'x' is none of" in refused(
         pretrained.embed_frames, corpus, tmp_path, "byol_s", layer="x", cache=tmp_path
     )
-    assert "max_s 0" in refused(pretrained.embed_frames, corpus, tmp_path, "byol_s", max_s=0, cache=tmp_path)
+    assert "max_s 0 must be 0.1 seconds or more" in refused(
+        pretrained.embed_frames, corpus, tmp_path, "byol_s", max_s=0, cache=tmp_path
+    )
 
 
 @pytest.mark.parametrize("name", ["owner/name", "owner/name@main", "owner/name@" + "a" * 39, "owner/name@" + "A" * 40])
@@ -246,17 +260,16 @@ def test_published_safetensors_with_another_content_are_refused(tmp_path, monkey
 # --- fetching ---------------------------------------------------------------------------------------------------------
 
 
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Says nothing of what is asked for."""
+
+    def log_message(self, *_):
+        pass
+
+
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     """A web server over a folder, in the place of the hub."""
-    import functools
-    import http.server
-    import threading
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
     (tmp_path / "web").mkdir()
     handler = functools.partial(Quiet, directory=tmp_path / "web")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as found:

@@ -164,7 +164,8 @@ def test_the_forward_pass_equals_a_slow_one_written_from_the_paper(tmp_path):
     said = ["the dog?", "unaffable wanted", "", "the, the, the"]
     for place, states in net.states(said):
         slow = slow_bert(tmp_path, net.pieces.encode(said[place], longest=16))
-        np.testing.assert_allclose(states, slow, atol=1e-4)
+        np.testing.assert_allclose(states[-1], slow, atol=1e-4)
+        assert states.shape[0] == 3  # what goes into the first layer, and what two layers make of it
 
 
 def test_a_model_of_another_kind_is_refused(tmp_path):
@@ -182,10 +183,11 @@ def test_a_model_of_another_kind_is_refused(tmp_path):
 def test_transformers_gives_the_same_states_from_the_same_folder(tmp_path):
     folder = tiny_bert(tmp_path / "model")
     said = ["the dog?", "unaffable wanted", "the, the, the", "the dog 京 wanted xyz"]
-    vectors = text.encode(said, str(folder), cache=tmp_path)
-    own = {place: states.mean(axis=0) for place, states in Bert(folder).states(said)}
-    for place, mean in own.items():
-        np.testing.assert_allclose(vectors[place], mean / np.linalg.norm(mean), atol=1e-4)
+    vectors = text.encode(said, str(folder), layers="all", cache=tmp_path)
+    for place, states in Bert(folder).states(said):
+        means = states.mean(axis=1)
+        means /= np.linalg.norm(means, axis=1, keepdims=True)
+        np.testing.assert_allclose(vectors[place], means.ravel(), atol=1e-4)
 
 
 @pytest.mark.skipif(not TRANSFORMERS, reason="needs torch and transformers (requirements-pretrained.lock)")
@@ -224,6 +226,27 @@ def test_one_row_per_text_in_their_order_and_of_length_one(tiny, tmp_path, name)
     assert not np.allclose(vectors[0], vectors[1])
     alone = text.encode(["unaffable"], name, cache=tmp_path)
     np.testing.assert_allclose(vectors[3], alone[0], atol=1e-5)
+
+
+def test_all_layers_end_with_the_last(tiny, tmp_path):
+    said = ["the dog", "wanted"]
+    every = text.encode(said, layers="all", cache=tmp_path)
+    last = text.encode(said, cache=tmp_path)
+    assert every.shape == (2, 3 * last.shape[1])
+    np.testing.assert_allclose(every[:, -last.shape[1] :], last, atol=1e-6)
+    with pytest.raises(study.UserError, match="layers '3' are unknown"):
+        text.encode(said, layers="3", cache=tmp_path)
+
+
+def test_vectors_of_what_was_said_before_are_averaged(tiny, tmp_path):
+    rows = pd.DataFrame({"clip_id": ["a", "b"], "text": ["the dog", "wanted"], "context": [("", ""), ("the dog", "")]})
+    plain = text.table(rows.drop(columns="context"), cache=tmp_path)
+    found = text.table(rows, cache=tmp_path)
+    dim = plain.x.shape[1]
+    np.testing.assert_allclose(found.x[:, :dim], plain.x, atol=1e-6)
+    np.testing.assert_allclose(found.x[1, dim:], plain.x[0] / 2, atol=1e-6)
+    assert not found.x[0, dim:].any()
+    assert len(found.columns) == 2 * dim
 
 
 def test_vectors_are_made_once_and_again_for_other_weights(tiny, tmp_path, monkeypatch):
@@ -374,7 +397,7 @@ def test_the_setting_is_the_best_on_the_validation_clips(tmp_path):
     table = clips()
     result = text.cross_validate(table, folds(table)[:1], LABELS, cache=tmp_path, jobs=1)[0]
     search = result.search
-    assert len(search) == len(linear.GRID["tfidf"])
+    assert len(search) == len(linear.COSTS["words"]) * len(linear.BALANCE["uar"])
     assert json.loads(search["setting"][search["uar"].idxmax()]) == result.facts["setting"]
     answer = result.validation
     assert result.facts["uar"] == pytest.approx((answer["y_true"] == answer["y_pred"]).mean())

@@ -18,6 +18,7 @@ from ser_utils.pretrained.catalogue import ENCODERS, entry, not_run, place
 
 # hashed by their own code, or by the content of the weights
 ELSEWHERE = ("features", "audio", "weights", "transfer", "torch_zip", "corpora", "pretrained.catalogue")
+SHORTEST = 1_600  # samples that `max_s` is to be at least; encoders fill shorter clips up to no more than that
 STATISTICS = ("mean", "max", "std")  # over time, of every column of every layer; what the cache holds
 POOLINGS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
     "mean": lambda mean, largest, std: mean,
@@ -156,10 +157,11 @@ def embed_frames(
 def _embed_frames(manifest: pd.DataFrame, root: Path, way: _Way, layer: str, *, max_s: float, cache: Path) -> Frames:
     check_layer(layer, way.layers, way.encoder)
     position = way.layers.index(layer)
-    if not max_s > 0:
-        raise study.UserError(f"max_s {max_s} must be above 0 seconds")
-    shape = (1 + int(max_s / way.hops_s[position]), way.n_columns)
-    work = functools.partial(_padded, frames=way.frames, position=position, max_s=max_s, n_frames=shape[0])
+    n_samples = int(max_s * audio.SAMPLE_RATE)
+    if n_samples < SHORTEST:
+        raise study.UserError(f"max_s {max_s} must be {SHORTEST / audio.SAMPLE_RATE} seconds or more")
+    shape = (1 + n_samples // way.hops[position], way.n_columns)
+    work = functools.partial(_padded, frames=way.frames, position=position, n_samples=n_samples, n_frames=shape[0])
     return study.cached(
         cache,
         _key(manifest, way, layer=layer, max_s=max_s),
@@ -177,7 +179,7 @@ def byol_s_input(manifest: pd.DataFrame, root: Path, *, max_s: float = 6.0, cach
     manifest, root, max_s, cache
         As for :func:`embed_frames`.
     """
-    way = _Way("byol_s", ("log_mel",), (0.01,), 64, _byol_s_log_mel, _byol_s_log_mel, _byol_s_code())
+    way = _Way("byol_s", ("log_mel",), (160,), 64, _byol_s_log_mel, _byol_s_log_mel, _byol_s_code())
     return _embed_frames(manifest, root, way, "log_mel", max_s=max_s, cache=cache)
 
 
@@ -196,7 +198,7 @@ class _Way:
 
     encoder: str
     layers: tuple[str, ...]
-    hops_s: tuple[float, ...]  # seconds between frames, per layer
+    hops: tuple[int, ...]  # samples between frames, per layer
     n_columns: int
     statistics: Callable[[np.ndarray], np.ndarray]  # signal → (layers, statistics, columns)
     frames: Callable[[np.ndarray, int], np.ndarray]  # signal, position of the layer → (frames, columns)
@@ -211,8 +213,7 @@ def _byol_s() -> _Way:
     known, file = ENCODERS["byol_s"], weights.find("byol_s")
     run = functools.partial(_run_byol_s, file=file)
     key = {"weights": weights.WEIGHTS["byol_s"].sha256} | _byol_s_code()
-    hops_s = (0.02, 0.04, 0.08, 0.08, 0.08)
-    return _Way("byol_s", known.layers, hops_s, known.n_columns, run, run, key)
+    return _Way("byol_s", known.layers, (320, 640, 1280, 1280, 1280), known.n_columns, run, run, key)
 
 
 def _byol_s_code() -> dict[str, Any]:
@@ -253,7 +254,7 @@ def _hub(encoder: str) -> _Way:
     key = {"encoder": "hub", "weights": weights_sum, "encoder_code": code}
     key |= {"libraries": study.versions("torch", "transformers")}
     run = functools.partial(_run_hub, folder=str(place(encoder)), weights_sum=weights_sum)
-    return _Way(encoder, told["layers"], (0.02,) * len(told["layers"]), told["n_columns"], run, run, key)
+    return _Way(encoder, told["layers"], (320,) * len(told["layers"]), told["n_columns"], run, run, key)
 
 
 def _run_hub(y: np.ndarray, position: int | None = None, *, folder: str, weights_sum: str) -> np.ndarray:
@@ -281,11 +282,10 @@ def _pooled(y: np.ndarray, *, statistics: Callable[[np.ndarray], np.ndarray]) ->
 
 
 def _padded(
-    y: np.ndarray, *, frames: Callable[[np.ndarray, int], np.ndarray], position: int, max_s: float, n_frames: int
+    y: np.ndarray, *, frames: Callable[[np.ndarray, int], np.ndarray], position: int, n_samples: int, n_frames: int
 ) -> tuple[np.ndarray, int]:
     """Frames of one signal, cut and padded, and how many are valid."""
-    longest = int(max_s * audio.SAMPLE_RATE)
-    x = frames(audio.fit_length(y, longest)[0] if len(y) > longest else y, position)
+    x = frames(audio.fit_length(y, n_samples)[0] if len(y) > n_samples else y, position)
     return np.pad(x, ((0, n_frames - len(x)), (0, 0))), len(x)
 
 

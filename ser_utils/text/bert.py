@@ -74,9 +74,10 @@ class Bert:
         self.longest = min(longest, self.config["max_position_embeddings"])
 
     def states(self, texts: Sequence[str]) -> Iterator[tuple[int, np.ndarray]]:
-        """Position of each text and the states of its tokens [shape=(n_tokens, width), dtype=float32].
+        """Position of each text and the states of its tokens [shape=(1 + n_layers, n_tokens, width), dtype=float32].
 
-        Texts of one length go through together, so that there is no padding to be blind to; the order is by length.
+        The first are the embeddings that go into the first layer. Texts of one length go through together, so that
+        there is no padding to be blind to; the order is by length.
         """
         tokens = [self.pieces.encode(text, longest=self.longest) for text in texts]
         by_length: dict[int, list[int]] = {}
@@ -89,18 +90,20 @@ class Bert:
                 yield from zip(batch, self._forward(np.array([tokens[i] for i in batch])), strict=True)
 
     def _forward(self, numbers: np.ndarray) -> np.ndarray:
-        """States of the last layer [shape=(n_texts, n_tokens, width)] of texts of one length."""
+        """States of texts of one length [shape=(n_texts, 1 + n_layers, n_tokens, width)]."""
         words, places, kinds = (
             self.weights[f"embeddings.{name}_embeddings.weight"] for name in ("word", "position", "token_type")
         )
         x = self._norm(words[numbers] + places[: numbers.shape[1]] + kinds[0], "embeddings.LayerNorm")
+        found = [x]
         for layer in range(self.config["num_hidden_layers"]):
             name = f"encoder.layer.{layer}"
             x = self._norm(x + self._attention(x, f"{name}.attention"), f"{name}.attention.output.LayerNorm")
             hidden = self._dense(x, f"{name}.intermediate.dense")
             hidden *= 0.5 * (1 + erf(hidden * np.float32(np.sqrt(0.5))))
             x = self._norm(x + self._dense(hidden, f"{name}.output.dense"), f"{name}.output.LayerNorm")
-        return x
+            found.append(x)
+        return np.stack(found, axis=1)
 
     def _attention(self, x: np.ndarray, name: str) -> np.ndarray:
         heads = self.config["num_attention_heads"]

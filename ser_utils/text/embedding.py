@@ -15,12 +15,13 @@ from ser_utils.text.bert import Bert
 from ser_utils.text.encoders import entry, files, not_run, weights_sum
 from ser_utils.text.wordpiece import words
 
+LAYERS = ("last", "all")
 HASHED = 256  # columns
 BATCH = 32  # texts that go through a transformers model together
 ELSEWHERE = ("features", "weights")  # modules whose code changes no vector
 
 
-def encode(texts: Sequence[str], name: str = "minilm", *, cache: Path) -> np.ndarray:
+def encode(texts: Sequence[str], name: str = "minilm", *, layers: str = "last", cache: Path) -> np.ndarray:
     """One vector per text: the mean of the states of its tokens, of length 1.
 
     Parameters
@@ -29,6 +30,9 @@ def encode(texts: Sequence[str], name: str = "minilm", *, cache: Path) -> np.nda
         Equal texts are encoded once. An empty text has a vector, too.
     name : str
         One of :data:`ENCODERS`, or a folder with a model in the format of transformers (safetensors).
+    layers : str
+        ``last``, which is the sentence's vector for what was trained on sentences, or ``all``: the vectors of all
+        layers one after the other, the embeddings of the words first. Lower layers know more about single words.
     cache : Path
         Folder for the artefact; its key holds the weights' hash, the code and the texts.
 
@@ -39,35 +43,41 @@ def encode(texts: Sequence[str], name: str = "minilm", *, cache: Path) -> np.nda
     Raises
     ------
     study.UserError
-        When there is no text, or the encoder cannot be used (see :func:`not_run`).
+        When there is no text, for other `layers`, or when the encoder cannot be used (see :func:`not_run`).
     """
+    if layers not in LAYERS:
+        raise study.UserError(f"layers '{layers}' are unknown; use one of {', '.join(LAYERS)}")
     known = _distinct(texts)
     vectors = study.cached(
         cache,
-        _key(known, name, "vectors"),
-        lambda: _vectors(known, name),
+        _key(known, name, f"vectors {layers}"),
+        lambda: _vectors(known, name, layers),
         save=lambda found, folder: np.save(folder / "vectors.npy", found),
         load=lambda folder: np.load(folder / "vectors.npy"),
     )
     return vectors[_places(known, texts)]
 
 
-def table(manifest: pd.DataFrame, name: str = "minilm", *, cache: Path) -> Table:
+def table(manifest: pd.DataFrame, name: str = "minilm", *, layers: str = "last", cache: Path) -> Table:
     """:func:`encode` of the columns ``text`` and ``context`` as a table of features, one row per clip.
 
-    With ``context`` (see :func:`with_context`) a row holds the vector of the text, then those of the texts before it.
+    With ``context`` (see :func:`with_context`) a row holds the vector of the text, then the mean of those of the texts
+    before it; a text that is not there counts as zeros.
     """
     said = [manifest["text"].tolist()]
     if "context" in manifest:
         said += [list(before) for before in zip(*manifest["context"], strict=True)]
-    vectors = encode([text for column in said for text in column], name, cache=cache)
-    x = np.hstack(np.split(vectors, len(said)))
+    vectors = encode([text for column in said for text in column], name, layers=layers, cache=cache)
+    x, *before = np.split(vectors, len(said))
+    if before:
+        there = [np.array([text != "" for text in column])[:, None] for column in said[1:]]
+        x = np.hstack([x, np.mean([part * known for part, known in zip(before, there, strict=True)], axis=0)])
     columns = tuple(f"{Path(name).name}_{i}" for i in range(x.shape[1]))
     return Table(x, columns, manifest["clip_id"].to_numpy(dtype=str))
 
 
 def tokens(manifest: pd.DataFrame, name: str = "minilm", *, longest: int = 32, cache: Path) -> Frames:
-    """States of the tokens of the column ``text`` as sequences: what cross-modal attention looks at.
+    """States of the tokens of the column ``text``, of the last layer, as sequences: what cross-modal attention looks at.
 
     Parameters
     ----------
@@ -124,16 +134,16 @@ def _key(texts: Sequence[str], name: str, form: str) -> dict[str, object]:
     }
 
 
-def _vectors(texts: Sequence[str], name: str) -> np.ndarray:
+def _vectors(texts: Sequence[str], name: str, layers: str) -> np.ndarray:
     found: dict[int, np.ndarray] = {}
     for place, states in _states(texts, name):
-        mean = states.mean(axis=0)
-        found[place] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+        means = states[-1 if layers == "last" else 0 :].mean(axis=1)
+        found[place] = (means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)).ravel()
     return np.stack([found[place] for place in range(len(texts))])
 
 
 def _padded(texts: Sequence[str], name: str, longest: int) -> tuple[np.ndarray, np.ndarray]:
-    found = {place: states[:longest] for place, states in _states(texts, name)}
+    found = {place: states[-1, :longest] for place, states in _states(texts, name)}
     n_tokens = np.array([len(found[place]) for place in range(len(texts))], dtype=np.int32)
     x = np.zeros((len(texts), n_tokens.max(), found[0].shape[1]), dtype=np.float32)
     for place, states in found.items():
@@ -142,10 +152,10 @@ def _padded(texts: Sequence[str], name: str, longest: int) -> tuple[np.ndarray, 
 
 
 def _states(texts: Sequence[str], name: str) -> Iterator[tuple[int, np.ndarray]]:
-    """Place and token states [shape=(n_tokens, dim), dtype=float32] of each text, in any order."""
+    """Place and token states [shape=(n_layers, n_tokens, dim), dtype=float32] of each text, in any order."""
     wanted = entry(name)
     if wanted.kind == "hashing":
-        return enumerate(map(_hashed, texts))
+        return ((place, _hashed(text)[None]) for place, text in enumerate(texts))
     study.progress(f"{Path(name).name}: encoding {len(texts)} texts")
     if wanted.kind == "bert":
         return Bert(files(name), longest=wanted.longest).states(texts)
@@ -176,6 +186,6 @@ def _transformers(texts: Sequence[str], folder: Path, longest: int) -> Iterator[
         said = [texts[i] for i in batch]
         given = tokenizer(said, padding=True, truncation=True, max_length=longest, return_tensors="pt")
         with torch.inference_mode():
-            states = model(**given).last_hidden_state.float().numpy()
-        for place, row, valid in zip(batch, states, given["attention_mask"].numpy() > 0, strict=True):
-            yield place, row[valid]
+            states = torch.stack(model(**given, output_hidden_states=True).hidden_states, dim=1).float().numpy()
+        for place, found, valid in zip(batch, states, given["attention_mask"].numpy() > 0, strict=True):
+            yield place, found[:, valid]
