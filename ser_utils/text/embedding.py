@@ -77,7 +77,7 @@ def table(manifest: pd.DataFrame, name: str = "minilm", *, layers: str = "last",
 
 
 def tokens(manifest: pd.DataFrame, name: str = "minilm", *, longest: int = 32, cache: Path) -> Frames:
-    """States of the tokens of the column ``text``, of the last layer, as sequences: what cross-modal attention looks at.
+    """States of the tokens of the column ``text``, of the last layer, as sequences for cross-modal attention.
 
     Parameters
     ----------
