@@ -46,6 +46,7 @@ def sound(rows):
 def out(tmp_path, monkeypatch):
     """Toy features, and a folder for what is written."""
     monkeypatch.setenv("SER_OUT", str(tmp_path))
+    monkeypatch.setenv("SER_RUN_ID", "one")  # it names the second otherwise
     for module in (variants, mixed, leakage):
         monkeypatch.setattr(module, "frames", lambda one, spec, profile: sound(one.rows))
     return tmp_path
@@ -229,6 +230,41 @@ def test_pretraining_knows_nobody_of_the_corpus(out):
 
 def copied(table, *_, **__):
     return sound(table)
+
+
+@pytest.fixture
+def rendered(out, monkeypatch):
+    for part in (variants, leakage):
+        monkeypatch.setattr(part.augment, "augmented_frames", copied)
+        monkeypatch.setattr(part.corpora, "audio_root", lambda *_: out)
+
+
+def test_a_variant_with_copies_trains_on_copies_of_every_corpus(out, rendered, monkeypatch):
+    chosen = {"red": task("red"), "blue": task("blue", n_speakers=2)}
+    plain = trials.Variant(*NET)
+    doubled = dataclasses.replace(plain, chains=("speed",), n_copies=2, share=0.9, regime="")
+    assert (plain.regime, doubled.regime) == ("clean", "augmented")
+    assert dataclasses.replace(doubled, first=NET[-1], regime="").regime == "pretrained+augmented"
+    assert variants.experiment(plain, chosen["red"], PROFILE).copies is None
+    given = variants.experiment(doubled, chosen["red"], PROFILE).copies
+    assert given.share == 0.9
+    assert given.table["parent"].value_counts().eq(2).all()
+    assert set(given.table["parent"]) == set(chosen["red"].rows["clip_id"])
+    seen = []
+    real = training.cross_validate
+    monkeypatch.setattr(training, "cross_validate", lambda whole, *a, **k: seen.append(whole) or real(whole, *a, **k))
+    trials.merged(doubled, chosen, PROFILE, max_folds=1, jobs=1)
+    trials.ladder(doubled, chosen["red"], PROFILE, max_folds=1, jobs=1)
+    assert seen[0].copies.table.groupby("corpus").size().to_dict() == {"red": 36, "blue": 16}  # boredom is left out
+    assert set(seen[0].copies.table["emotion"]) == {"neutral", "happy", "sad"}
+    rungs = seen[1:]
+    assert [whole.copies for whole in rungs] == [None] * len(rungs) != []  # rungs differ in who is tested alone
+
+
+@pytest.mark.parametrize(("option", "value"), [("share", 0), ("share", 1.5), ("n_copies", 0)])
+def test_copies_that_cannot_be_are_refused(option, value):
+    with pytest.raises(study.UserError, match=f"{option} {value} must be"):
+        trials.Variant(*NET, **{option: value})
 
 
 def test_the_rungs_of_the_ladder_leak_what_they_say(out, monkeypatch):

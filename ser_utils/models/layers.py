@@ -134,7 +134,8 @@ class MaskedAverage(layers.Layer):
         """(frames, mask) → (frames, mask) at the new rate."""
         frames, mask = inputs
         valid = ops.expand_dims(mask, -1)
-        share = ops.maximum(self.mean(self.pad(valid)), 1 / self.stride)
+        share = self.mean(self.pad(valid))
+        share = ops.where(share > 0, share, ops.ones_like(share))
         return self.mean(self.pad(frames * valid)) / share, mask[:, :: self.stride]
 
     def get_config(self) -> dict:

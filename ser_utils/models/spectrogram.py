@@ -206,8 +206,8 @@ def collapse_bands(
     mask : keras.KerasTensor [shape=(batch, time)]
         Of the frames, not of the steps.
     width : int
-        Columns of the mixture; the extra columns add a quarter of it. With extra columns give 32 or more: two or three
-        columns say next to nothing once they are normalised.
+        Columns of the mixture; the extra columns add a quarter of it, but eight or more: two or three say next to
+        nothing once they are normalised.
     stride : int
         Frames per step.
     """
@@ -216,5 +216,5 @@ def collapse_bands(
     steps = layers.Dense(width, activation="gelu", name="collapse")(steps)
     if extra is None:
         return steps
-    late, _ = MaskedConv(max(1, width // 4), 2 * stride + 1, stride, name="extra")((extra, mask))
+    late, _ = MaskedConv(max(8, width // 4), 2 * stride + 1, stride, name="extra")((extra, mask))
     return layers.Concatenate(name="join")([steps, late])

@@ -138,7 +138,7 @@ def identity(experiment: Experiment) -> dict[str, Any]:
         "copies": experiment.copies.share if experiment.copies else 0,
         "code": [code, study.code_version(models.module_of(experiment.model))],
         "backend": keras.backend.backend(),
-        "versions": study.versions("keras", "tensorflow", "jax", "numpy"),
+        "versions": study.versions("keras", keras.backend.backend(), "numpy"),
     }
     if experiment.pretraining:
         key["pretraining"] = identity(first_task(experiment))

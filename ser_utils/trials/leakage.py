@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from ser_utils import augment, corpora, splits, study, training
 from ser_utils.features import Frames
 from ser_utils.splits import Fold
 from ser_utils.trials.tables import constants
-from ser_utils.trials.variants import Task, Variant, experiment, frames
+from ser_utils.trials.variants import Task, Variant, experiment, frames, joined
 
 RUNGS = {  # rung → leaks that it has by design
     "copies": ("speaker", "content", "parent", "noise"),  # augmented copies, then a random split
@@ -36,7 +35,7 @@ def ladder(
     Parameters
     ----------
     variant : Variant
-        Its seeds and folds do not count here.
+        Its seeds, folds and copies do not count here.
     task : Task
         Where its speakers are not kept apart there is no rung ``unseen``.
     profile : str
@@ -64,7 +63,7 @@ def ladder(
     for rung, (rows, sound) in worlds.items():
         folds = _folds(rung, rows, task, n_groups, seed)[: max_folds or None]
         leaks = {"name": f"{task.name}, rung {rung}", "allow_leaks": RUNGS[rung], "n_folds": len(folds)}
-        whole = experiment(variant, task, profile, manifest=rows, frames=sound, **leaks)
+        whole = experiment(variant, task, profile, manifest=rows, frames=sound, copies=None, **leaks)
         cache = study.paths(profile).derived / "folds"
         found = training.cross_validate(whole, folds, seeds=[seed], cache=cache, jobs=jobs)
         known = {"corpus": task.name, "corpus_version": task.entry.version, "split": rung}
@@ -85,9 +84,7 @@ def _with_copies(
     table = augment.copies(task.rows, list(chains), n=1, seed=seed)
     root, cache = corpora.audio_root(task.name, profile), study.paths(profile).derived / "features"
     made = augment.augmented_frames(table, root, variant.spec, cache=cache)
-    both = [own, made]
-    joined = Frames(*(np.concatenate([getattr(f, name) for f in both]) for name in ("x", "n_frames", "clip_ids")))
-    return augment.with_originals(table, task.rows), joined
+    return augment.with_originals(table, task.rows), joined([own, made])
 
 
 def rungs(table: pd.DataFrame) -> pd.DataFrame:

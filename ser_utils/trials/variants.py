@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from ser_utils import corpora, features, splits, study
+from ser_utils import augment, corpora, features, splits, study
 from ser_utils.corpora.base import Corpus
 from ser_utils.features import Frames, FrameSpec
 from ser_utils.splits import Fold
-from ser_utils.training import Experiment, FoldResult, Recipe
+from ser_utils.training import Copies, Experiment, FoldResult, Recipe
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it remarks on every other net of a process
 
@@ -53,8 +54,16 @@ class Variant:
         Folds that are run, the first ones; 0 for all.
     first : Recipe, optional
         Pretraining on the other corpora, by this recipe: see :func:`pretraining`.
+    chains : tuple of str
+        Augmentations of the sound, see :mod:`ser_utils.augment`: copies of the training clips, drawn once for all seeds
+        and folds.
+    n_copies : int
+        Copies per clip and augmentation, 1 or more.
+    share : float
+        How often a copy stands in for its clip in training, above 0 and at most 1.
     regime : str
-        What the column ``train_regime`` says; ``pretrained`` where there is a pretraining and nothing else is said.
+        What the column ``train_regime`` says; where nothing else is said ``clean``, or ``pretrained``, ``augmented``
+        (with copies), and both joined by +.
     """
 
     name: str
@@ -66,12 +75,17 @@ class Variant:
     n_seeds: int = 1
     max_folds: int = 0
     first: Recipe | None = None
+    chains: tuple[str, ...] = ()
+    n_copies: int = 1
+    share: float = 0.5
     regime: str = ""
 
     def __post_init__(self) -> None:
-        study.check_range(self, "1 or more", lambda value: value >= 1, "n_seeds")
+        study.check_range(self, "1 or more", lambda value: value >= 1, "n_seeds", "n_copies")
         study.check_range(self, "0 or more", lambda value: value >= 0, "max_folds")
-        object.__setattr__(self, "regime", self.regime or ("pretrained" if self.first else "clean"))
+        study.check_range(self, "above 0 and at most 1", lambda value: 0 < value <= 1, "share")
+        said = ["pretrained"] * bool(self.first) + ["augmented"] * bool(self.chains)
+        object.__setattr__(self, "regime", self.regime or "+".join(said) or "clean")
 
 
 @dataclass(frozen=True)
@@ -171,6 +185,24 @@ def frames(task: Task, spec: FrameSpec, profile: str) -> Frames:
     return features.extract(task.rows, root, spec, cache=cache)
 
 
+def copies(variant: Variant, rows: pd.DataFrame, profile: str) -> Copies | None:
+    """Augmented copies of clips of one corpus or several, as a variant trains on them; None where it does not."""
+    if not variant.chains:
+        return None
+    cache, tables, made = study.paths(profile).derived / "features", [], []
+    for name, part in rows.groupby("corpus", sort=False):
+        tables.append(augment.copies(part.reset_index(drop=True), variant.chains, n=variant.n_copies, seed=0))
+        made.append(augment.augmented_frames(tables[-1], corpora.audio_root(name, profile), variant.spec, cache=cache))
+    return Copies(pd.concat(tables, ignore_index=True), joined(made), share=variant.share)
+
+
+def joined(parts: Sequence[Frames]) -> Frames:
+    """Features of different clips, one after the other."""
+    if len(parts) == 1:
+        return parts[0]  # as it is: mapped from the disk
+    return Frames(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "n_frames", "clip_ids")))
+
+
 def experiment(variant: Variant, task: Task, profile: str, **changes: Any) -> Experiment:
     """A variant on a corpus as training takes it; `changes` replace or add fields."""
     known = {
@@ -184,4 +216,8 @@ def experiment(variant: Variant, task: Task, profile: str, **changes: Any) -> Ex
         "allow_leaks": task.entry.leaks,
     }
     known |= changes
-    return Experiment(**({"frames": frames(task, variant.spec, profile)} if "frames" not in known else {}), **known)
+    if "frames" not in known:
+        known["frames"] = frames(task, variant.spec, profile)
+    if "copies" not in known:
+        known["copies"] = copies(variant, known["manifest"], profile)
+    return Experiment(**known)
