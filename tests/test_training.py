@@ -79,6 +79,44 @@ def test_validation_clips_are_answered_by_the_weights_that_they_chose(learnt):
     assert uar == pytest.approx(result.facts["val_uar"])
 
 
+def test_refitted_nets_learn_from_those_who_validate_and_keep_the_last_epoch(tmp_path, monkeypatch):
+    toy, fold = experiment(refit=True), folds()[0]
+    heard, kept = [], []
+    real, batches = training.folds.fit, training.folds.batches
+
+    def fit(net, *args, **options):
+        best = real(net, *args, **options)
+        kept.append((best.epoch, net.get_weights(), best.weights))
+        return best
+
+    def spy(experiment, normaliser, ids, rng=None):
+        heard.append((set(ids), rng is None))
+        return batches(experiment, normaliser, ids, rng)
+
+    monkeypatch.setattr(training.folds, "fit", fit)
+    monkeypatch.setattr(training.folds, "batches", spy)
+    result = training.cross_validate(toy, [fold], seeds=[0], cache=tmp_path, jobs=1)[0]
+    everyone = {*fold.train, *fold.validation}
+    assert heard == [(everyone, False), (set(fold.test), True)]
+    assert set(result.normaliser.clip_ids) == everyone
+    assert kept[0][0] == RECIPE.epochs == result.facts["best_epoch"]
+    assert np.isnan(result.facts["val_uar"])
+    assert result.history["val_uar"].isna().all()
+    assert result.validation.empty
+    assert list(result.validation) == list(result.predictions)
+    plain = training.cross_validate(experiment(), [fold], seeds=[0], cache=tmp_path, jobs=1)[0]
+    assert not np.array_equal(plain.predictions["p_sad"], result.predictions["p_sad"])
+
+
+def test_refitting_leaks_nothing_and_waits_for_nobody(tmp_path):
+    fold = folds()[0]
+    bad = dataclasses.replace(fold, validation=np.append(fold.validation, fold.test[0]))
+    with pytest.raises(splits.LeakError):
+        training.cross_validate(experiment(refit=True), [bad], seeds=[0], cache=tmp_path, jobs=1)
+    with pytest.raises(study.UserError, match="schedule 'plateau' waits for validation, and refit leaves none"):
+        experiment(refit=True, recipe=dataclasses.replace(RECIPE, schedule="plateau"))
+
+
 def test_two_runs_are_identical_whatever_the_number_of_processes(tmp_path):
     toy = experiment(recipe=dataclasses.replace(RECIPE, epochs=2))
     tables = [

@@ -244,7 +244,9 @@ def test_a_variant_with_copies_trains_on_copies_of_every_corpus(out, rendered, m
     plain = trials.Variant(*NET)
     doubled = dataclasses.replace(plain, chains=("speed",), n_copies=2, share=0.9, regime="")
     assert (plain.regime, doubled.regime) == ("clean", "augmented")
-    assert dataclasses.replace(doubled, first=NET[-1], regime="").regime == "pretrained+augmented"
+    everything = dataclasses.replace(doubled, first=NET[-1], refit=True, regime="")
+    assert everything.regime == "pretrained+augmented+refit"
+    assert variants.experiment(everything, chosen["red"], PROFILE).refit
     assert variants.experiment(plain, chosen["red"], PROFILE).copies is None
     given = variants.experiment(doubled, chosen["red"], PROFILE).copies
     assert given.share == 0.9

@@ -51,7 +51,16 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One model on one corpus, or on several: everything that a fold needs and that its artefact depends on."""
+    """One model on one corpus, or on several: everything that a fold needs and that its artefact depends on.
+
+    With `refit`, the validation clips of a fold train, too: no epoch is chosen, the last weights are kept, and there is
+    no validation UAR. Only a recipe that was settled before may train so.
+
+    Raises
+    ------
+    study.UserError
+        For `refit` with a schedule that waits for validation.
+    """
 
     name: str  # e.g. "ravdess"
     manifest: pd.DataFrame = field(repr=False)
@@ -64,6 +73,19 @@ class Experiment:
     allow_leaks: tuple[str, ...] = ()
     copies: Copies | None = None
     pretraining: Pretraining | None = None
+    refit: bool = False
+
+    def __post_init__(self) -> None:
+        if self.refit and self.recipe.schedule == "plateau":
+            raise study.UserError("schedule 'plateau' waits for validation, and refit leaves none; use cosine")
+
+
+def trained(fold: Fold, experiment: Experiment) -> Fold:
+    """The fold as an experiment trains on it: with `refit`, nobody validates."""
+    if not experiment.refit:
+        return fold
+    clips = np.concatenate([fold.train, fold.validation])
+    return dataclasses.replace(fold, train=clips, validation=fold.validation[:0])
 
 
 def fit_normaliser(fold: Fold, experiment: Experiment) -> Normaliser:
@@ -79,6 +101,7 @@ def fit_normaliser(fold: Fold, experiment: Experiment) -> Normaliser:
         When no clip trains, validates or is tested; see :func:`splits.check_leaks` for more.
     """
     splits.check_filled(fold, *splits.OFFICIAL)
+    fold = trained(fold, experiment)
     normaliser = Normaliser.fit(experiment.frames, fold.train)
     clips, more = experiment.manifest, []
     if experiment.copies:
@@ -136,6 +159,7 @@ def identity(experiment: Experiment) -> dict[str, Any]:
         "labels": experiment.labels,
         "allow_leaks": experiment.allow_leaks,
         "copies": experiment.copies.share if experiment.copies else 0,
+        "refit": experiment.refit,
         "code": [code, study.code_version(models.module_of(experiment.model))],
         "backend": keras.backend.backend(),
         "versions": study.versions("keras", keras.backend.backend(), "numpy"),

@@ -145,9 +145,12 @@ def learning_rate(step: int, recipe: Recipe, *, steps_per_epoch: int, halvings: 
 
 
 class BestByUAR:
-    """Validation UAR after each epoch: keeps the best weights, stops without progress, tells who waits."""
+    """Validation UAR after each epoch: keeps the best weights, stops without progress, tells who waits.
 
-    def __init__(self, net: keras.Model, validation: Batches, recipe: Recipe, *, label: str) -> None:
+    Without validation clips the last epoch counts as the best.
+    """
+
+    def __init__(self, net: keras.Model, validation: Batches | None, recipe: Recipe, *, label: str) -> None:
         self.net, self.validation, self.recipe, self.label = net, validation, recipe, label
         self.uar, self.epoch, self.weights = -1.0, 0, net.get_weights()
         self.halvings, self.halved = 0, 0  # of the rate; epoch of the last one
@@ -156,17 +159,23 @@ class BestByUAR:
 
     def update(self, epoch: int, loss: float, rate: float) -> bool:
         """Score `epoch` (1 …), whose last step was taken at `rate`; whether to go on."""
-        true = self.validation.targets.argmax(1)
-        predicted = predict(self.net, self.validation).argmax(1)
-        uar = float(recall_score(true, predicted, average="macro", labels=np.unique(true), zero_division=0))
+        uar = self._score()
         self.history.append({"epoch": epoch, "loss": loss, "val_uar": uar, "learning_rate": rate})
-        if uar > self.uar:
+        if not self.validation or uar > self.uar:
             self.uar, self.epoch, self.weights = uar, epoch, self.net.get_weights()
         if epoch - max(self.epoch, self.halved) >= self.recipe.plateau_epochs:
             self.halvings, self.halved = self.halvings + 1, epoch
         self._tell(epoch, uar)
         waits = epoch - self.epoch < self.recipe.patience or self.recipe.averaging == "swa"
         return epoch < self.recipe.epochs and waits
+
+    def _score(self) -> float:
+        """Validation UAR; NaN where nobody validates."""
+        if not self.validation:
+            return math.nan
+        true = self.validation.targets.argmax(1)
+        predicted = predict(self.net, self.validation).argmax(1)
+        return float(recall_score(true, predicted, average="macro", labels=np.unique(true), zero_division=0))
 
     def _tell(self, epoch: int, uar: float, *, every_s: float = 10.0) -> None:
         now = time.monotonic()
@@ -175,23 +184,27 @@ class BestByUAR:
         elif now - self.said > every_s:
             left = (now - self.start) / (epoch - 1) * (self.recipe.epochs - epoch)
             study.progress(
-                f"{self.label}: epoch {epoch}/{self.recipe.epochs}, validation UAR {uar:.3f} "
-                f"(best {self.uar:.3f}), at most {study.duration(left)} left in this fold"
+                f"{self.label}: epoch {epoch}/{self.recipe.epochs}, "
+                + (f"validation UAR {uar:.3f} (best {self.uar:.3f}), " if self.validation else "")
+                + f"at most {study.duration(left)} left in this fold"
             )
             self.said = now
 
 
 def fit(
-    net: keras.Model, train: Batches, validation: Batches, recipe: Recipe, *, label: str, log: Log | None = None
+    net: keras.Model, train: Batches, validation: Batches | None, recipe: Recipe, *, label: str, log: Log | None = None
 ) -> BestByUAR:
-    """Train `net` and leave it with the weights that had the best validation UAR.
+    """Train `net` and leave it with the weights that had the best validation UAR, or else the last ones.
 
     Parameters
     ----------
     net : keras.Model
         From :func:`fresh_net` with this recipe.
-    train, validation : Batches
+    train : Batches
+    validation : Batches or None
+        Without them no epoch is chosen and none is left out.
     recipe : Recipe
+        Not of the schedule ``plateau``, which waits for validation, where there is none.
     label : str
         What the progress line says.
     log : callable, optional

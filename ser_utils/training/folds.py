@@ -17,7 +17,7 @@ import pandas as pd
 from ser_utils import study, tracking
 from ser_utils.splits import Fold
 from ser_utils.training.batches import Normaliser
-from ser_utils.training.experiments import Experiment, batches, fit_normaliser, identity
+from ser_utils.training.experiments import Experiment, batches, fit_normaliser, identity, trained
 from ser_utils.training.fitting import fit, fresh_net, full_precision, predict, start_from
 from ser_utils.training.pretraining import pretrained, pretraining_key
 
@@ -27,12 +27,12 @@ class FoldResult:
     """What one fold leaves behind."""
 
     predictions: pd.DataFrame = field(repr=False)  # clip_id, speaker, y_true, y_pred, p_<emotion>…
-    history: pd.DataFrame = field(repr=False)  # epoch, loss, val_uar, learning_rate
+    history: pd.DataFrame = field(repr=False)  # epoch, loss, val_uar (NaN where nobody validates), learning_rate
     facts: dict[str, Any]  # fold, seed, n_train, n_validation, n_test, best_epoch, val_uar, n_parameters, wall_s
     normaliser: Normaliser = field(repr=False)
     model: keras.Model | None = field(default=None, repr=False)  # None when read from the cache: see load_model
     folder: Path | None = None  # where the artefact lies
-    # the same columns for the clips that chose the epoch: what a threshold or a fusion may be fitted on
+    # the same columns for the clips that chose the epoch, if any: what a threshold or a fusion may be fitted on
     validation: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
 
 
@@ -59,8 +59,10 @@ def fit_fold(
     begun = time.monotonic()
     study.seed_everything(seed * 1000 + fold.index)
     normaliser = fit_normaliser(fold, experiment)
+    fold = trained(fold, experiment)
     train = batches(experiment, normaliser, fold.train, np.random.default_rng([seed, fold.index]))
-    validation, test = (batches(experiment, normaliser, ids) for ids in (fold.validation, fold.test))
+    test = batches(experiment, normaliser, fold.test)
+    validation = batches(experiment, normaliser, fold.validation) if len(fold.validation) else None
     shape = experiment.frames.x.shape[2], len(experiment.labels)
     net = fresh_net(experiment.model, experiment.model_arguments, *shape, experiment.recipe)
     if experiment.pretraining:
@@ -81,9 +83,8 @@ def fit_fold(
         "n_parameters": net.count_params(),
         "wall_s": time.monotonic() - begun,
     }
-    rows, held_out = (
-        _rows(experiment, ids, predict(net, part)) for ids, part in ((fold.test, test), (fold.validation, validation))
-    )
+    rows = _rows(experiment, fold.test, predict(net, test))
+    held_out = _rows(experiment, fold.validation, predict(net, validation)) if validation else rows.iloc[:0]
     return FoldResult(rows, pd.DataFrame(best.history), facts, normaliser, net, validation=held_out)
 
 

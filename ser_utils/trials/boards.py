@@ -44,7 +44,8 @@ def keep(
 ) -> pd.DataFrame:
     """Save, for each corpus, the net with the best mean validation UAR of those that ran every fold.
 
-    Of its folds, again the best by validation is taken. Test clips choose nothing.
+    Of its folds, again the best by validation is taken. Test clips choose nothing; a variant that was refitted has no
+    validation and is never kept.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def keep(
     uar = scores[scores["metric"] == "UAR"].set_index(["corpus", "model", "train_regime"])
     rows = []
     for name, task in chosen.items():
-        best = max((t for t in found if t.whole and t.task.name == name), key=_validation)
+        best = max((t for t in found if t.whole and t.task.name == name and not t.variant.refit), key=_validation)
         system = uar.loc[(name, best.variant.name, best.variant.regime)]
         file = saved.save(
             saved.best(best.results),

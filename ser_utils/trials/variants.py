@@ -61,9 +61,11 @@ class Variant:
         Copies per clip and augmentation, 1 or more.
     share : float
         How often a copy stands in for its clip in training, above 0 and at most 1.
+    refit : bool
+        Whether the validation speakers of each fold train, too, and the last epoch is kept: see :class:`Experiment`.
     regime : str
         What the column ``train_regime`` says; where nothing else is said ``clean``, or ``pretrained``, ``augmented``
-        (with copies), and both joined by +.
+        (with copies), ``refit``, joined by +.
     """
 
     name: str
@@ -78,13 +80,14 @@ class Variant:
     chains: tuple[str, ...] = ()
     n_copies: int = 1
     share: float = 0.5
+    refit: bool = False
     regime: str = ""
 
     def __post_init__(self) -> None:
         study.check_range(self, "1 or more", lambda value: value >= 1, "n_seeds", "n_copies")
         study.check_range(self, "0 or more", lambda value: value >= 0, "max_folds")
         study.check_range(self, "above 0 and at most 1", lambda value: 0 < value <= 1, "share")
-        said = ["pretrained"] * bool(self.first) + ["augmented"] * bool(self.chains)
+        said = ["pretrained"] * bool(self.first) + ["augmented"] * bool(self.chains) + ["refit"] * self.refit
         object.__setattr__(self, "regime", self.regime or "+".join(said) or "clean")
 
 
@@ -214,6 +217,7 @@ def experiment(variant: Variant, task: Task, profile: str, **changes: Any) -> Ex
         "recipe": variant.recipe,
         "n_folds": len(task.folds),
         "allow_leaks": task.entry.leaks,
+        "refit": variant.refit,
     }
     known |= changes
     if "frames" not in known:
