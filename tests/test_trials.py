@@ -10,7 +10,7 @@ import pytest
 
 from ser_utils import corpora, evaluation, splits, study, training, trials
 from ser_utils.features import Frames, FrameSpec
-from ser_utils.trials import leakage, mixed, running, tables, variants
+from ser_utils.trials import boards, leakage, mixed, running, tables, variants
 
 RAW = {"red": ("calm", "happy", "sad"), "blue": ("neutral", "happy", "boredom")}
 SPEC = FrameSpec(kind="log_mel", n_mels=4, n_mfcc=4, hop_length=16000)  # 5 frames of 4 columns
@@ -226,6 +226,23 @@ def test_pretraining_knows_nobody_of_the_corpus(out):
     before = mixed.pretraining(trials.Variant(*NET, first=NET[-1]), chosen["blue"], chosen, PROFILE)
     assert set(before.manifest["corpus"]) == {"red"}
     assert before.labels == ("happy", "neutral", "sad")
+
+
+def test_the_net_that_is_kept_is_chosen_by_validation_alone(out, monkeypatch):
+    red = task("red")
+    found = [answered(red, right=0.9), answered(red, right=0.4, name="better"), answered(red, right=0.9, refit=True)]
+    for trial, uar in zip(found, (0.5, 0.6, np.nan), strict=True):
+        for result in trial.results:
+            result.facts["val_uar"] = uar
+    table = trials.predictions(found, PROFILE)
+    scores = evaluation.results_table(table, n_resamples=20)
+    given = {}
+    monkeypatch.setattr(boards.saved, "best", lambda results: results[0])
+    monkeypatch.setattr(boards.saved, "save", lambda *a, **k: given.update(k) or out / f"{k['name']}.keras")
+    kept = trials.keep(found, {"red": red}, scores, family="lstm", profile=PROFILE)
+    assert kept.to_dict("records") == [{"net": "red_lstm", "model": "better", "training": "clean", "emotions": 3}]
+    uar = scores[(scores["model"] == "better") & (scores["metric"] == "UAR")].iloc[0]
+    assert given["uar"] == (uar["value"], uar["ci_low"], uar["ci_high"])
 
 
 def copied(table, *_, **__):
