@@ -9,7 +9,7 @@ from __future__ import annotations
 from ser_utils.denoise.base import Denoiser
 from ser_utils.denoise.blocks import Stream
 from ser_utils.denoise.catalogue import DENOISERS, gated
-from ser_utils.denoise.learnt import PUPILS, Learnt, learn
+from ser_utils.denoise.learnt import PUPILS, Learnt, gate, learn
 from ser_utils.denoise.pairs import Pairs
 from ser_utils.denoise.snr import removed_db, tracker_db, wada_db
 from ser_utils.denoise.store import apply_all
@@ -22,6 +22,7 @@ __all__ = [
     "Pairs",
     "Stream",
     "apply_all",
+    "gate",
     "gated",
     "learn",
     "removed_db",

@@ -1,10 +1,10 @@
 """A small MetricGAN+ trained here: a mask that is taught by a second net, which learns what PESQ says.
 
-After Fu et al. 2021 (doi:10.21437/Interspeech.2021-599): bidirectional LSTM layers and a sigmoid with a learnt slope per
-bin give a mask of the magnitude; the judge hears a clip beside its clean speech and learns the PESQ of clean, noisy and
-denoised clips, those of earlier rounds too; the mask then learns to please the judge. Other than there, the mask is
-first taught for a while as :mod:`ser_utils.denoise.lstm_mask` is, since a few minutes do not suffice from nothing, and
-clips are crops of two seconds at one level.
+After Fu et al. 2021 (doi:10.21437/Interspeech.2021-599): bidirectional LSTM layers and a sigmoid with a learnt slope
+per bin give a mask of the magnitude; the judge hears a clip beside its clean speech and learns the PESQ of clean, noisy
+and denoised clips, those of earlier rounds too; the mask then learns to please the judge. Other than there, the mask is
+first taught for a while by the error of its magnitude, since a few minutes do not suffice from nothing, and clips are
+crops of two seconds at one level.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,13 +161,15 @@ class Bench:
             raise study.UserError(f"noise file {min(trained & held)} is heard in training and in tests; mend the plan")
 
 
-def condition(noise_name: str, snr_db: float, denoiser: str) -> Condition:
-    """A condition as tables name it: infinite SNR is clean, and ``none`` is no denoiser.
+def fewer(rows: pd.DataFrame, n_clips: int, *, seed: int) -> pd.DataFrame:
+    """At most `n_clips` of a corpus, equally many per speaker and emotion; 0 for all.
 
     Examples
     --------
-    >>> str(condition("rain", 5, "none")), str(condition("rain", float("inf"), "dtln"))
-    ('noise=rain;snr_db=5', 'clean;denoiser=dtln')
+    >>> rows = pd.DataFrame({"speaker": list("aabb"), "emotion": "sad"})
+    >>> sorted(fewer(rows, 2, seed=0)["speaker"])
+    ['a', 'b']
     """
-    made = Condition(noise_name, float(snr_db)) if np.isfinite(snr_db) else Condition()
-    return dataclasses.replace(made, denoiser="" if denoiser == NONE else denoiser)
+    rank = rows.sample(frac=1, random_state=seed).groupby(["speaker", "emotion"]).cumcount()
+    kept = rank.sort_values(kind="stable").index[: n_clips or None]
+    return rows.loc[sorted(kept)].reset_index(drop=True)

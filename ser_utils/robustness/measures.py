@@ -58,6 +58,28 @@ def quality_table(
     return pd.DataFrame(rows, columns=["corpus", "noise", "snr_db", "denoiser", "metric", "value", "n_clips"])
 
 
+def gains(measured: pd.DataFrame, *, low_db: float, high_db: float) -> pd.DataFrame:
+    """What each denoiser adds to the mean of every measure between two SNRs.
+
+    Parameters
+    ----------
+    measured : pd.DataFrame
+        From :func:`quality_table`.
+    low_db, high_db : float
+        dB; both count.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``corpus, noise, snr_db, denoiser, metric, gain``.
+    """
+    sound = ["corpus", "noise", "snr_db", "metric"]
+    part = measured[measured["snr_db"].between(low_db, high_db)]
+    none = part[part["denoiser"] == NONE][[*sound, "value"]].rename(columns={"value": "before"})
+    joined = part[part["denoiser"] != NONE].merge(none, on=sound)
+    return joined.assign(gain=joined["value"] - joined["before"])[[*sound[:3], "denoiser", "metric", "gain"]]
+
+
 def sample(clips: Clips, n_clips: int, seed: int) -> Clips:
     """`n_clips` of the clips, drawn by their ids alone."""
     if not n_clips or n_clips >= len(clips.table):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,8 @@ from ser_utils import evaluation
 from ser_utils.noise import Condition
 from ser_utils.robustness.bench import NONE
 
+LEVEL = 0.05
+CHEAP = -0.02  # least change of UAR on clean speech that still counts as none
 SYSTEM = ["corpus", "model", "train_regime", "noise", "snr_db", "denoiser"]
 
 
@@ -65,7 +67,8 @@ def against_none(predictions: pd.DataFrame, *, n_resamples: int = 10_000, seed: 
     Returns
     -------
     pd.DataFrame
-        ``corpus … denoiser, gain`` (UAR), ``ci_low, ci_high, p, p_holm, n_speakers``.
+        ``corpus … denoiser, gain`` (UAR), ``ci_low, ci_high, p, n_speakers, p_holm, verdict`` (``better``, ``worse``
+        or ``not told apart`` at 5 % after Holm).
     """
     rows = []
     task = [name for name in SYSTEM if name != "denoiser"]
@@ -78,7 +81,43 @@ def against_none(predictions: pd.DataFrame, *, n_resamples: int = 10_000, seed: 
     table = pd.DataFrame(rows, columns=[*SYSTEM, "gain", "ci_low", "ci_high", "p", "n_speakers"])
     family = ["corpus", "model", "train_regime", "snr_db"]
     table["p_holm"] = table.groupby(family)["p"].transform(evaluation.holm) if len(table) else []
-    return table
+    told = np.where(table["gain"] > 0, "better", "worse")
+    return table.assign(verdict=np.where(table["p_holm"] < LEVEL, told, "not told apart"))
+
+
+def side_by_side(tests: pd.DataFrame) -> pd.DataFrame:
+    """Gains of :func:`against_none` over one noise, a column per SNR; a star where they are told apart from 0."""
+    texts = [f"{row.gain:+.3f}{'*' if row.verdict != 'not told apart' else ''}" for row in tests.itertuples()]
+    snrs = sorted(tests["snr_db"].unique())
+    names = {snr: f"{snr:g} dB" if np.isfinite(snr) else "clean" for snr in snrs}
+    index = ["corpus", "train_regime", "denoiser"]
+    wide = tests.assign(text=texts).pivot_table(index=index, columns="snr_db", values="text", aggfunc="first")
+    return wide[snrs].rename(columns=names).reset_index().rename_axis(columns=None)
+
+
+def gates(scores: pd.DataFrame, pairs: Mapping[str, str]) -> pd.DataFrame:
+    """Mean UAR over the SNRs of each noise: without a denoiser, with it, gated, and the better of the first two at each
+    SNR, which nobody knows beforehand.
+
+    Parameters
+    ----------
+    scores : pd.DataFrame
+        From :func:`curves`, of one model and regime.
+    pairs : mapping
+        Denoiser → its gated form.
+    """
+    rows = []
+    for (corpus, noise), part in scores.groupby(["corpus", "noise"], sort=True):
+        at = part.pivot_table(index="snr_db", columns="denoiser", values="UAR")
+        for inner, outer in pairs.items():
+            if {NONE, inner, outer} <= set(at):
+                shared = at[[NONE, inner, outer]].dropna()
+                rows.append(
+                    {"corpus": corpus, "noise": noise or "clean", "denoiser": inner, "n_snrs": len(shared)}
+                    | {"none": shared[NONE].mean(), "always": shared[inner].mean(), "gated": shared[outer].mean()}
+                    | {"better of both": shared[[NONE, inner]].max(axis=1).mean()}
+                )
+    return pd.DataFrame(rows)
 
 
 def recovered(scores: pd.DataFrame, *, noise: str, snr_db: float) -> pd.DataFrame:
@@ -112,6 +151,33 @@ def recovered(scores: pd.DataFrame, *, noise: str, snr_db: float) -> pd.DataFram
     return pd.DataFrame(rows, columns=columns).sort_values(
         ["corpus", "model", "UAR"], ascending=[True, True, False], kind="stable", ignore_index=True
     )
+
+
+def best_recovery(back: pd.DataFrame) -> pd.DataFrame:
+    """Of each corpus and model the row of :func:`recovered` that brings back most and costs two points at most on clean
+    speech; the oracle, which needs the clean speech, is none. No row where there is none, or noise took nothing."""
+    fair = back[(back["clean_change"] >= CHEAP) & (back["denoiser"] != "oracle") & (back["clean"] > back["noisy"])]
+    return fair.groupby(["corpus", "model"], sort=False).head(1).reset_index(drop=True)
+
+
+def protocols(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The same conditions by several protocols: accuracy in percent and UAR.
+
+    Parameters
+    ----------
+    tables : mapping
+        Name → predictions of one model; conditions and regimes that not all of them have are left out.
+    """
+    keys = ["corpus", "train_regime", "condition"]
+    shared = set.intersection(*(set(table[keys].itertuples(index=False, name=None)) for table in tables.values()))
+    rows = []
+    for name, table in tables.items():
+        for key, part in table.groupby(keys, sort=True):
+            if key in shared:
+                right = 100 * float((part["y_true"] == part["y_pred"]).mean())
+                scored = {"accuracy (%)": right, "UAR": evaluation.uar(part["y_true"], part["y_pred"])}
+                rows.append(dict(zip(keys, key, strict=True)) | {"speakers": name} | scored)
+    return pd.DataFrame(rows).sort_values([*keys, "speakers"], kind="stable", ignore_index=True)
 
 
 def confusions(predictions: pd.DataFrame, emotions: Sequence[str]) -> pd.DataFrame:
