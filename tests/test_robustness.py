@@ -25,6 +25,12 @@ def seeded():
     study.seed_everything(0)
 
 
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    """The work is too small for other processes."""
+    monkeypatch.setenv("SER_JOBS", "1")
+
+
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory) -> tuple[pd.DataFrame, object]:
     """Four speakers; happy is high and sad is low."""
@@ -123,7 +129,7 @@ def test_a_classic_model_answers_under_all_conditions(bench):
         Condition("rain", 5.0, denoiser="oracle"),
     ]
     regimes = [Regime("clean"), Regime("noisy"), Regime("denoised", "wiener"), Regime("noisy+denoised", "wiener")]
-    options = {"features": "statistics_110", "model": "logistic", "profile": "demo", "jobs": 1}
+    options = {"features": "statistics_110", "model": "logistic", "profile": "demo"}
     table = robustness.classic_grid(bench, regimes, conditions, **options)
     evaluation.validate_predictions(table)
     counts = table.groupby(["train_regime", "condition"])["clip_id"].agg(["size", "nunique"])
@@ -141,7 +147,7 @@ def test_the_gate_inside_refuses_noise_files_of_training(bench, plan):
     object.__setattr__(leaky, "plan", pd.concat([leaky.plan, leaky.plan.assign(part="test")]))
     with pytest.raises(splits.LeakError, match="noise"):
         robustness.classic_grid(
-            leaky, [Regime("noisy")], [RAIN], features="statistics_110", model="logistic", profile="demo", jobs=1
+            leaky, [Regime("noisy")], [RAIN], features="statistics_110", model="logistic", profile="demo"
         )
 
 
@@ -153,12 +159,11 @@ def test_a_net_answers_under_conditions_as_it_did_in_its_fold(bench):
     options = {
         "model": "small_cnn",
         "arguments": {"filters": 4},
-        "spec": features.FrameSpec(n_mels=16, hop_length=320, max_s=1.0, clip_mean="level"),
+        "spec": features.FrameSpec(n_mels=20, hop_length=320, max_s=1.0, clip_mean="level"),
         "recipe": training.Recipe(epochs=1, patience=1, batch_size=8, augmentation=off),
         "share": 0.5,
         "name": "log_mel",
         "profile": "demo",
-        "jobs": 1,
     }
     table = nets.net_grid(bench, [Regime("clean"), Regime("noisy")], [Condition(), RAIN], **options)
     evaluation.validate_predictions(table)
@@ -265,7 +270,7 @@ def test_protocols_show_what_both_have():
 
 def test_quality_is_measured_on_the_same_few_clips(bench):
     conditions = [Condition(), RAIN, Condition("rain", 5.0, denoiser="oracle")]
-    table = robustness.quality_table(bench, conditions, metrics=["si_sdr"], n_clips=3, jobs=1)
+    table = robustness.quality_table(bench, conditions, metrics=["si_sdr"], n_clips=3)
     assert table["n_clips"].tolist() == [3, 3]
     gained = robustness.gains(table, low_db=0, high_db=10)
     assert gained["gain"].iloc[0] > 3

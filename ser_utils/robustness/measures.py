@@ -15,7 +15,7 @@ N_WINDOWS = 1  # that DNSMOS rates of a clip: a fifth of the time
 
 
 def quality_table(
-    bench: Bench, conditions: Sequence[Condition], *, metrics: Sequence[str], n_clips: int, jobs: int | None = None
+    bench: Bench, conditions: Sequence[Condition], *, metrics: Sequence[str], n_clips: int
 ) -> pd.DataFrame:
     """Mean measures of every condition.
 
@@ -29,7 +29,6 @@ def quality_table(
         :func:`not_run`.
     n_clips : int
         Tested clips that are measured, the same under every condition; 0 for all.
-    jobs : int, optional
 
     Returns
     -------
