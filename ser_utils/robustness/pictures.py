@@ -183,7 +183,8 @@ def against_quality(joined: pd.DataFrame, metrics: Sequence[str]) -> Figure:
             size = np.where(part["denoiser"] == "none", 50, 18)
             look_ = {"c": part["snr_db"], "s": size, "vmin": low, "vmax": high, "edgecolors": "0.2", "linewidths": 0.4}
             points = ax.scatter(part["value"], part["UAR"], **look_)
-            ax.set_xlabel(f"{quality.METRICS[metric].title} {quality.METRICS[metric].unit}".strip(), fontsize=8)
+            unit = quality.METRICS[metric].unit
+            ax.set_xlabel(quality.METRICS[metric].title + (f" ({unit})" if unit else ""), fontsize=8)
         line[0].set_ylabel(f"UAR, {corpus}")
     fig.colorbar(points, ax=axes, label="SNR (dB)", shrink=0.8)
     return fig
