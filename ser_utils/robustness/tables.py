@@ -22,8 +22,9 @@ def spelled(predictions: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> spelled(pd.DataFrame({"condition": ["noise=rain;snr_db=5;denoiser=dtln"]})).iloc[0].tolist()[1:]
-    ['rain', 5.0, 'dtln']
+    >>> table = pd.DataFrame({"condition": ["noise=rain;snr_db=5;denoiser=dtln"]})
+    >>> spelled(table)[["noise", "snr_db", "denoiser"]].to_dict("records")
+    [{'noise': 'rain', 'snr_db': 5.0, 'denoiser': 'dtln'}]
     """
     parsed = {text: Condition.parse(text) for text in predictions["condition"].unique()}
     given = predictions["condition"].map(parsed)
