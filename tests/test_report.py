@@ -215,7 +215,7 @@ def test_pages_without_a_run_say_why():
 
 def test_a_page_that_is_not_current_says_so():
     folder = report_sample.write_report()
-    (folder / "06_denoising.html").touch()  # left by a notebook that the profile lists no more
+    (folder / "10_live_demo.html").touch()  # left by a notebook that the profile lists no more
     save_waiting(folder, {"04_lstm": ["manifest"]})
     report.render_index(PROFILE)
     rows = {row["name"]: row for row in page_rows(PROFILE, load_records(study.paths(PROFILE).records), folder)}
