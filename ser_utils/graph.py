@@ -45,6 +45,14 @@ LEAVES = {
         "results/05_beside.csv",
         "results/05_cnn.csv",
     ],
+    "06_denoising": [
+        "predictions/06_grid.parquet",
+        "predictions/06_public.parquet",
+        "tables/06_denoisers.csv",
+        "tables/06_quality.csv",
+        "tables/06_scores.csv",
+        "tables/06_tests.csv",
+    ],
     "09_evaluation": ["results.csv"],
 }
 EVALUATION = "09_evaluation"  # reads the predictions of every notebook before it

@@ -394,3 +394,44 @@ def test_what_needs_other_clips_of_the_test_speaker_stands_apart_and_is_never_be
     assert board.loc[2, "note"].startswith("needs the test speaker's other clips")
     gaps = evaluation.differences(table, n_resamples=50).set_index(["model", "features"])["difference"]
     assert gaps["svm", "egemaps+speaker_norm"] > 0 > gaps["knn", "egemaps"]
+
+
+# --- paired tests -----------------------------------------------------------------------------------------------
+
+
+def _speakers(hits: dict[str, int], *, n: int = 4) -> pd.DataFrame:
+    """How many of the `n` clips of each speaker are right; one emotion."""
+    rows = [(f"{who}{k}", who, "sad", "sad" if k < right else "happy") for who, right in hits.items() for k in range(n)]
+    return pd.DataFrame(rows, columns=["clip_id", "speaker", "y_true", "y_pred"])
+
+
+def test_swapping_speakers_tries_all_swaps_of_few():
+    a, b = _speakers(dict.fromkeys("abcde", 4)), _speakers(dict.fromkeys("abcde", 2))
+    assert evaluation.swap_test(a, b) == pytest.approx(2 / 2**5)
+    assert evaluation.swap_test(b, a) == pytest.approx(2 / 2**5)
+    assert evaluation.swap_test(a, a) == 1
+    mixed = _speakers({"a": 4, "b": 0, "c": 4, "d": 0, "e": 2})
+    assert evaluation.swap_test(mixed, b) == 1
+
+
+def test_swapping_many_speakers_draws_and_agrees_with_all_swaps(monkeypatch):
+    rng = np.random.default_rng(0)
+    names = [f"s{k:02d}" for k in range(12)]
+    a = _speakers({name: int(hits) for name, hits in zip(names, rng.integers(1, 5, 12), strict=True)})
+    b = _speakers({name: int(hits) for name, hits in zip(names, rng.integers(0, 4, 12), strict=True)})
+    exact = evaluation.swap_test(a, b)
+    monkeypatch.setattr("ser_utils.evaluation.paired.MOST", 3)
+    drawn = evaluation.swap_test(a, b, n_swaps=20_000)
+    assert 0.1 < exact < 0.9
+    assert drawn == pytest.approx(exact, abs=0.01)
+
+
+def test_two_systems_without_a_shared_clip_are_not_tested():
+    with pytest.raises(study.UserError, match="share no clip"):
+        evaluation.swap_test(_speakers({"a": 1}), _speakers({"b": 1}))
+
+
+def test_holm_raises_and_keeps_the_order():
+    assert evaluation.holm([0.04, 0.01, 0.03, 0.9]).tolist() == pytest.approx([0.09, 0.04, 0.09, 0.9])
+    assert evaluation.holm([0.6, 0.7]).tolist() == [1, 1]
+    assert evaluation.holm([]).tolist() == []

@@ -215,12 +215,12 @@ def test_pages_without_a_run_say_why():
 
 def test_a_page_that_is_not_current_says_so():
     folder = report_sample.write_report()
-    (folder / "06_denoising.html").touch()  # left by a notebook that the profile lists no more
+    (folder / "10_live_demo.html").touch()  # left by a notebook that the profile lists no more
     save_waiting(folder, {"04_lstm": ["manifest"]})
     report.render_index(PROFILE)
     rows = {row["name"]: row for row in page_rows(PROFILE, load_records(study.paths(PROFILE).records), folder)}
     assert (rows["04_lstm"]["status"], rows["04_lstm"]["word"]) == ("waiting", "not run: manifest failed")
-    assert (rows["06_denoising"]["exists"], rows["04_lstm"]["exists"]) == (False, True)
+    assert (rows["10_live_demo"]["exists"], rows["04_lstm"]["exists"]) == (False, True)
     pages = {name: (folder / f"{name}.html").read_text() for name in ("index", "04_lstm", "09_evaluation")}
     assert "not run: manifest failed" in pages["index"]
     assert ["Not current." in pages[name] for name in ("04_lstm", "09_evaluation")] == [True, False]

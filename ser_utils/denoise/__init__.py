@@ -9,7 +9,23 @@ from __future__ import annotations
 from ser_utils.denoise.base import Denoiser
 from ser_utils.denoise.blocks import Stream
 from ser_utils.denoise.catalogue import DENOISERS, gated
+from ser_utils.denoise.learnt import PUPILS, Learnt, gate, learn
+from ser_utils.denoise.pairs import Pairs
 from ser_utils.denoise.snr import removed_db, tracker_db, wada_db
 from ser_utils.denoise.store import apply_all
 
-__all__ = ["DENOISERS", "Denoiser", "Stream", "apply_all", "gated", "removed_db", "tracker_db", "wada_db"]
+__all__ = [
+    "DENOISERS",
+    "PUPILS",
+    "Denoiser",
+    "Learnt",
+    "Pairs",
+    "Stream",
+    "apply_all",
+    "gate",
+    "gated",
+    "learn",
+    "removed_db",
+    "tracker_db",
+    "wada_db",
+]

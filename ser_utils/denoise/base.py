@@ -79,7 +79,7 @@ class Denoiser:
             Where the denoiser needs whole clips, or its weights are missing.
         """
         if self.streaming is None:
-            raise study.UserError(f"{self.name} needs whole clips; dtln and gtcrn take blocks")
+            raise study.UserError(f"{self.name} needs whole clips; dtln, gtcrn and lstm_mask take blocks")
         return self.streaming(**self._file())
 
     def _file(self) -> dict[str, Any]:

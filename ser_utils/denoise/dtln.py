@@ -14,52 +14,10 @@ import numpy as np
 
 from ser_utils import study
 from ser_utils.denoise.blocks import Stream, whole
+from ser_utils.denoise.recurrent import Stage, layer
 
 FRAME, HOP = 512, 128  # samples
 EPSILON = 1e-7
-UNITS = 128
-
-
-class Stage:
-    """Two LSTM layers, a dense layer and a sigmoid: features → mask, with the state of the last frame."""
-
-    def __init__(self, lstms: list[tuple[np.ndarray, ...]], dense: tuple[np.ndarray, ...]) -> None:
-        self._lstms, self._dense = lstms, dense
-        self._states = [(np.zeros(UNITS, np.float32), np.zeros(UNITS, np.float32)) for _ in lstms]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Features [shape=(n_frames, n_in)] → mask [shape=(n_frames, n_out)]."""
-        for i, arrays in enumerate(self._lstms):
-            x, self._states[i] = _lstm(x, *arrays, self._states[i])
-        kernel, bias = self._dense
-        return 1 / (1 + np.exp(-(x @ kernel + bias)))
-
-
-def _lstm(
-    x: np.ndarray,
-    kernel: np.ndarray,
-    recurrent: np.ndarray,
-    bias: np.ndarray,
-    state: tuple[np.ndarray, np.ndarray],
-) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """One layer over all frames; gates are in the order of :func:`_gates`."""
-    from_input = x @ kernel + bias
-    h, c = state
-    out = np.empty((len(x), UNITS), dtype=np.float32)
-    for t, row in enumerate(from_input):
-        gates = np.tanh(row + h @ recurrent)
-        i, f, o = (0.5 * gates[: 3 * UNITS] + 0.5).reshape(3, UNITS)
-        c = f * c + i * gates[3 * UNITS :]
-        h = o * np.tanh(c)
-        out[t] = h
-    return out, (h, c)
-
-
-def _gates(array: np.ndarray) -> np.ndarray:
-    """Keras has input, forget, cell, output. Here the cell goes last; the others are halved, for σ(x) is half of
-    1 + tanh(x / 2): then one tanh does for all four."""
-    i, f, c, o = np.split(array, 4, axis=-1)
-    return np.ascontiguousarray(np.concatenate([i / 2, f / 2, o / 2, c], axis=-1), dtype=np.float32)
 
 
 class Net:
@@ -67,7 +25,7 @@ class Net:
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         self._arrays = arrays
-        lstms = [_layer(arrays, f"lstm{n}") for n in ("", "_1", "_2", "_3")]
+        lstms = [layer(arrays, f"lstm{n}") for n in ("", "_1", "_2", "_3")]
         self._first = Stage(lstms[:2], (arrays["dense/kernel"], arrays["dense/bias"]))
         self._second = Stage(lstms[2:], (arrays["dense_1/kernel"], arrays["dense_1/bias"]))
         norms = sorted(name.removesuffix("/gamma") for name in arrays if name.endswith("/gamma"))
@@ -85,10 +43,6 @@ class Net:
         encoded = masked @ self._arrays["conv1d/kernel"][0]
         mask = self._second(self._norms[-1](encoded))
         return (encoded * mask) @ self._arrays["conv1d_1/kernel"][0]
-
-
-def _layer(arrays: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, ...]:
-    return tuple(_gates(arrays[f"{name}/{part}"]) for part in ("kernel", "recurrent_kernel", "bias"))
 
 
 def _normalise(x: np.ndarray, *, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ References
 
 from ser_utils.evaluation.ensembles import ensemble
 from ser_utils.evaluation.intervals import coverage, difference, differences
+from ser_utils.evaluation.paired import holm, swap_test
 from ser_utils.evaluation.predictions import SYSTEM, TASK, load_predictions, save_predictions, validate_predictions
 from ser_utils.evaluation.results import (
     BASELINES,
@@ -49,6 +50,7 @@ __all__ = [
     "differences",
     "ensemble",
     "headline",
+    "holm",
     "interval_text",
     "knows_speaker",
     "load_predictions",
@@ -58,6 +60,7 @@ __all__ = [
     "save_predictions",
     "save_results",
     "speaker_counts",
+    "swap_test",
     "uar",
     "uar_by",
     "validate_predictions",
