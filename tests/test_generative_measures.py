@@ -89,7 +89,9 @@ def test_scale_comes_back_from_standardisation():
 
     rng = np.random.default_rng(4)
     x, n_frames = rng.standard_normal((3, 7, 5)).astype(np.float32) - 40, np.array([7, 4, 1])
-    frames = features.Frames(np.where(np.arange(7)[:, None] < n_frames[:, None, None], x, 0), n_frames, np.array(["a", "b", "c"]))
+    frames = features.Frames(
+        np.where(np.arange(7)[:, None] < n_frames[:, None, None], x, 0), n_frames, np.array(["a", "b", "c"])
+    )
     normaliser = Normaliser.fit(frames, np.array(["a", "b"]))
     assert normaliser.clip_ids == ("a", "b")
     again = restored(normaliser.apply(frames.x, n_frames), n_frames, normaliser)

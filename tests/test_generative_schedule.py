@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -91,7 +93,7 @@ def test_steps_without_chance_lead_a_perfect_net_back_to_the_clip(kind, predicti
     x, eps = rng.standard_normal((3, 8)), rng.standard_normal((3, 8))
     times = schedule.times(7, start=90)
     x_t = schedule.noised(x, eps, 90)
-    for t, to in zip(times[:-1], times[1:], strict=True):
+    for t, to in itertools.pairwise(times):
         x_t = schedule.step(x_t, schedule.target(x, eps, t), t, to)
         assert np.allclose(x_t, schedule.noised(x, eps, to), atol=1e-6)  # on the line between noise and clip
     assert np.allclose(x_t, x, atol=1e-6)

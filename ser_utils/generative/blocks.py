@@ -34,16 +34,16 @@ class MaskedConv2D(layers.Layer):
         Start with a kernel of zeros: the layer says nothing at first.
     """
 
-    def __init__(
-        self, filters: int, stride: int = 1, *, spectral: bool = False, zeros: bool = False, **kwargs
-    ) -> None:
+    def __init__(self, filters: int, stride: int = 1, *, spectral: bool = False, zeros: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         self.filters, self.stride, self.spectral, self.zeros = filters, stride, spectral, zeros
         self.width = max(3, 2 * stride - 1)
 
     def build(self, shapes) -> None:
         size = (self.width, self.width, shapes[0][-1], self.filters)
-        self.kernel = self.add_weight(shape=size, initializer="zeros" if self.zeros else "glorot_uniform", name="kernel")
+        self.kernel = self.add_weight(
+            shape=size, initializer="zeros" if self.zeros else "glorot_uniform", name="kernel"
+        )
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
         if self.spectral:
             start = keras.initializers.RandomNormal(stddev=1.0)

@@ -1,4 +1,4 @@
-"""What generators are told: the embedding of a clip, or of an emotion, by a net that knows the training speakers alone."""
+"""What generators are told: the embedding of a clip or of an emotion, by a net that knows training speakers alone."""
 
 from __future__ import annotations
 

@@ -1,8 +1,11 @@
-"""Diffusion on spectrograms or in the latent space of the autoencoder (Rombach et al. 2022, arXiv:2112.10752): training,
-sampling from noise, and enhancement, which noises a clip to some time and takes it back under an emotion."""
+"""Diffusion on spectrograms or in the latent space of the autoencoder (Rombach et al. 2022, arXiv:2112.10752).
+
+It samples from noise, or enhances: noises a clip to some time and takes it back under an emotion.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,9 +16,9 @@ import numpy as np
 from keras import layers, ops
 
 from ser_utils import study
-import ser_utils.generative.nets as nets
 from ser_utils.generative.blocks import PerClip
 from ser_utils.generative.mel import valid
+from ser_utils.generative.nets import unet
 from ser_utils.generative.patches import Patch, Sound
 from ser_utils.generative.schedule import Schedule
 from ser_utils.generative.trainer import Artefact, Budget, Learner, compiled, filled, kept, update
@@ -130,8 +133,8 @@ def build(spec: DiffusionSpec, n_bands: int, n_condition: int, vae: Vae | None =
     size: dict[str, Any] = {"stem": spec.stem, "widths": spec.widths, "style_bands": n_bands if spec.style else 0}
     if vae:
         high, channels = vae.decoder.input_shape[0][2:]
-        return nets.unet(high, n_condition, n_channels=channels, **size)
-    return nets.unet(n_bands, n_condition, **size)
+        return unet(high, n_condition, n_channels=channels, **size)
+    return unet(n_bands, n_condition, **size)
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,7 @@ class Diffusion:
         mask = valid(told.n_frames, longest)
         mask = self.vae.small(told.n_frames, longest)[:, :, 0, 0] if self.vae else mask
         x = x * mask[:, :, None, None]
-        for t, to in zip(times[:-1], times[1:], strict=True):
+        for t, to in itertools.pairwise(times):
             answer = self._answer(x.astype(np.float32), mask, t, told, guidance)
             x = self.spec.schedule.step(x, answer, t, to, limit=LIMIT)
             if seen is not None:

@@ -14,9 +14,9 @@ import numpy as np
 from keras import layers, ops
 
 from ser_utils import study
-import ser_utils.generative.nets as nets
 from ser_utils.generative.blocks import PerClip
 from ser_utils.generative.mel import valid
+from ser_utils.generative.nets import discriminator, generator, picture, time_mask
 from ser_utils.generative.patches import Patch, Sound
 from ser_utils.generative.trainer import Artefact, Budget, Learner, compiled, filled, kept, update
 from ser_utils.generative.vae import masked_error
@@ -73,7 +73,7 @@ class _Learner(Learner):
     def __init__(self, spec: GanSpec, train: Sound, validation: Sound, budget: Budget) -> None:
         self.spec, self.train, self.budget = spec, train, budget
         self.generator = build(spec, train.n_bands, train.n_condition)
-        self.discriminator = nets.discriminator(train.n_bands, train.n_condition, widths=spec.widths)
+        self.discriminator = discriminator(train.n_bands, train.n_condition, widths=spec.widths)
         rate = budget.learning_rate
         judging = compiled(self._judging(train.n_bands, train.n_condition), rate, beta_1=0.5)
         self.discriminator.trainable = False
@@ -82,18 +82,18 @@ class _Learner(Learner):
         self.held = validation.fixed(budget.patch_frames, batch=64, seed=1)
 
     def _judging(self, n_bands: int, n_condition: int) -> keras.Model:
-        real, fake, mask = nets.picture(n_bands, name="real"), nets.picture(n_bands, name="fake"), nets.time_mask()
+        real, fake, mask = picture(n_bands, name="real"), picture(n_bands, name="fake"), time_mask()
         own, other = (keras.Input((n_condition,), name=name) for name in ("own", "other"))
         good, m = self.discriminator([real, mask, own])
         made, _ = self.discriminator([fake, mask, other])
         wrong, _ = self.discriminator([real, mask, other])
         kind = self.spec.loss
         loss = real_loss(good, kind) + 0.5 * fake_loss(made, kind) + 0.5 * fake_loss(wrong, kind)
-        judged = layers.Identity(name="discriminator")(PerClip()((loss, m)))
-        return keras.Model([real, fake, mask, own, other], {"discriminator": judged})
+        judged = layers.Identity(name="judging")(PerClip()((loss, m)))
+        return keras.Model([real, fake, mask, own, other], {"judging": judged})
 
     def _making(self, n_bands: int, n_condition: int) -> keras.Model:
-        x, mask = nets.picture(n_bands), nets.time_mask()
+        x, mask = picture(n_bands), time_mask()
         own, other = (keras.Input((n_condition,), name=name) for name in ("own", "other"))
         made, same = self.generator([x, mask, other]), self.generator([x, mask, own])
         score, m = self.discriminator([made, mask, other])
@@ -123,13 +123,16 @@ class _Learner(Learner):
         back = self.generator.predict_on_batch([made, patch.mask, patch.condition])
         real, m = self.discriminator.predict_on_batch([patch.x, patch.mask, patch.condition])
         fake, _ = self.discriminator.predict_on_batch([made, patch.mask, patch.other])
-        scores = {f"val_score_{k}": float((s[..., 0].mean(2) * m).sum() / m.sum()) for k, s in (("real", real), ("made", fake))}
+        scores = {
+            f"val_score_{k}": float((s[..., 0].mean(2) * m).sum() / m.sum())
+            for k, s in (("real", real), ("made", fake))
+        }
         return {"val_cycle": masked_error(patch.x, back, patch.mask), **scores}
 
 
 def build(spec: GanSpec, n_bands: int, n_condition: int) -> keras.Model:
     """The generator with new weights."""
-    return nets.generator(n_bands, n_condition, stem=spec.stem, width=spec.width, blocks=spec.blocks)
+    return generator(n_bands, n_condition, stem=spec.stem, width=spec.width, blocks=spec.blocks)
 
 
 @dataclass(frozen=True)

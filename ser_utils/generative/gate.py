@@ -114,7 +114,9 @@ def _check_ids(fold: Fold, known: pd.DataFrame, ids: Iterable[str], what: str) -
     ids = pd.Index(list(dict.fromkeys(ids)))
     missing = ids.difference(known.index)
     if len(missing):
-        raise study.UserError(f"fold {fold.index}: {what} {missing[0]}, which the manifest does not list; name real clips")
+        raise study.UserError(
+            f"fold {fold.index}: {what} {missing[0]}, which the manifest does not list; name real clips"
+        )
     tested = known.loc[fold.test]
     for kind, column in {"parent": None, "speaker": "speaker", "content": "sha256"}.items():
         mine = set(ids) if column is None else set(known.loc[ids, column])
@@ -154,6 +156,6 @@ def check_judge(judge: Origin, makers: Sequence[Origin], *, allow: Collection[st
         for what in ("weights", "architecture", "order"):
             if getattr(maker, what) == getattr(judge, what) and "judge" not in allow:
                 raise LeakError(
-                    f"leak 'judge': {judge.role} and {maker.role} have the same {what} ({getattr(judge, what)}); what a "
-                    "generator was told by a net must be judged by another"
+                    f"leak 'judge': {judge.role} and {maker.role} have the same {what} ({getattr(judge, what)}); what "
+                    "a generator was told by a net must be judged by another"
                 )

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ser_utils.generative import diffusion as diffusing
-from ser_utils.generative import gan as adversarial
-from ser_utils.generative import vae as autoencoding
 from ser_utils.generative.diffusion import Diffusion, Told
+from ser_utils.generative.diffusion import build as build_diffusion
+from ser_utils.generative.diffusion import fit as fit_diffusion
 from ser_utils.generative.gan import Gan
+from ser_utils.generative.gan import build as build_gan
+from ser_utils.generative.gan import fit as fit_gan
 from ser_utils.generative.gate import Origin
 from ser_utils.generative.patches import Sound
 from ser_utils.generative.settings import Settings
 from ser_utils.generative.trainer import Artefact
 from ser_utils.generative.vae import Vae
+from ser_utils.generative.vae import build as build_vae
+from ser_utils.generative.vae import fit as fit_vae
 
 BATCH = 16
 NEEDS = {  # kind → generators that it takes
@@ -39,7 +41,6 @@ class Makers:
 
     nets: dict[str, Vae | Diffusion | Gan]
     settings: Settings
-    spent: dict[str, float] = field(default_factory=dict)
 
     @property
     def artefacts(self) -> dict[str, Artefact]:
@@ -48,7 +49,9 @@ class Makers:
     def origins(self, kind: str, heard: Sequence[str], order: str) -> list[Origin]:
         """Where the nets come from that a kind of clips takes."""
         return [
-            Origin(name, f"{name} generator", f"{order}, {name}", str(self.artefacts[name].facts["sha256"]), tuple(heard))
+            Origin(
+                name, f"{name} generator", f"{order}, {name}", str(self.artefacts[name].facts["sha256"]), tuple(heard)
+            )
             for name in NEEDS[kind]
         ]
 
@@ -73,7 +76,7 @@ class Makers:
         seconds : float
             Per clip, measured over all batches but the first, which builds the graphs.
         """
-        way = functools.partial(getattr(self, f"_{kind}"))
+        way = getattr(self, f"_{kind}")
         parts, spent = [], []
         for at in range(0, len(sound.x), BATCH):
             begun = time.monotonic()
@@ -111,7 +114,7 @@ def _whole(way: Callable, sound: Sound, own: np.ndarray, wanted: np.ndarray, at:
     return way(x, told, own[rows].astype(np.float32), rng)[: len(sound.x) - at]
 
 
-def fit(
+def fit_makers(
     settings: Settings, train: Sound, validation: Sound, *, seed: int, cache: Path, key: dict, label: str
 ) -> Makers:
     """Train what the kinds of `settings` take, or take it from the cache."""
@@ -120,15 +123,15 @@ def fit(
     common = {"seed": seed, "cache": cache, "key": key}
     if "vae" in wanted:
         name = f"{label}, VAE"
-        nets["vae"] = autoencoding.fit(settings.vae, train, validation, settings.vae_budget, label=name, **common)
+        nets["vae"] = fit_vae(settings.vae, train, validation, settings.vae_budget, label=name, **common)
     for net, spec in (("diffusion", settings.diffusion), ("latent", settings.latent)):
         if net in wanted:
             coder = nets["vae"] if net == "latent" else None
             how = {"vae": coder, "label": f"{label}, {net}"} | common
-            nets[net] = diffusing.fit(spec, train, validation, settings.diffusion_budget, **how)
+            nets[net] = fit_diffusion(spec, train, validation, settings.diffusion_budget, **how)
     if "gan" in wanted:
         name = f"{label}, GAN"
-        nets["gan"] = adversarial.fit(settings.gan, train, validation, settings.gan_budget, label=name, **common)
+        nets["gan"] = fit_gan(settings.gan, train, validation, settings.gan_budget, label=name, **common)
     return Makers(nets, settings)
 
 
@@ -138,12 +141,12 @@ def untrained(makers: Makers, sound: Sound) -> Makers:
     nets: dict[str, Vae | Diffusion | Gan] = {}
     for name, net in makers.nets.items():
         if name == "vae":
-            nets[name] = Vae(s.vae, *autoencoding.build(s.vae, *size), net.artefact)
+            nets[name] = Vae(s.vae, *build_vae(s.vae, *size), net.artefact)
         elif name == "gan":
-            nets[name] = Gan(s.gan, adversarial.build(s.gan, *size), net.artefact)
+            nets[name] = Gan(s.gan, build_gan(s.gan, *size), net.artefact)
         else:
             coder = makers.nets["vae"] if name == "latent" else None
-            nets[name] = Diffusion(net.spec, diffusing.build(net.spec, *size, coder), net.artefact, coder, net.scale)
+            nets[name] = Diffusion(net.spec, build_diffusion(net.spec, *size, coder), net.artefact, coder, net.scale)
     return Makers(nets, s)
 
 

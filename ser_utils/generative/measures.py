@@ -47,7 +47,9 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     (12.0, 3.0)
     """
     if len(a) < 2 or len(b) < 2:
-        raise study.UserError(f"a Fréchet distance of {len(a)} and {len(b)} clips has no covariance; give 2 or more each")
+        raise study.UserError(
+            f"a Fréchet distance of {len(a)} and {len(b)} clips has no covariance; give 2 or more each"
+        )
     first, second = (np.atleast_2d(np.cov(x.astype(np.float64), rowvar=False)) for x in (a, b))
     values, vectors = np.linalg.eigh(first)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
@@ -89,8 +91,8 @@ def nearest(made: np.ndarray, training: np.ndarray, held_out: np.ndarray) -> Nea
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> training, other = rng.standard_normal((2, 300, 8))
-    >>> nearest(training[:50], training, other).copies, nearest(rng.standard_normal((300, 8)), training, other).copies < 0.1
+    >>> training, other, fresh = rng.standard_normal((3, 300, 8))
+    >>> nearest(training[:50], training, other).copies, nearest(fresh, training, other).copies < 0.1
     (1.0, True)
     """
     apart, real = _to_nearest(made, training), _to_nearest(held_out, training)
@@ -127,7 +129,9 @@ def cepstral_distortion(a: np.ndarray, b: np.ndarray, *, n: int = CEPSTRA) -> fl
     True
     """
     if a.shape != b.shape:
-        raise study.UserError(f"spectrograms of shapes {a.shape} and {b.shape} have no distortion; cut them to one length")
+        raise study.UserError(
+            f"spectrograms of shapes {a.shape} and {b.shape} have no distortion; cut them to one length"
+        )
     decibels = scipy.fft.dct(a - b, axis=1)[:, 1 : n + 1] / (2 * a.shape[1])
     return float(np.sqrt(2 * np.square(decibels).sum(axis=1)).mean())
 

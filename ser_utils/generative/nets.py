@@ -1,7 +1,8 @@
 """Nets of the generators: U-Net, encoder and decoder, residual generator, patch discriminator, style encoder.
 
-All are fully convolutional over time, take any length, and are told what to do by a condition vector; zeros in its place
-mean no condition. Inputs are standardised mel spectrograms (batch, time, bands, channels) with a mask (batch, time).
+All are fully convolutional over time, take any length, and are told what to do by a condition vector; zeros in its
+place mean no condition. Inputs are standardised mel spectrograms (batch, time, bands, channels) with a
+mask (batch, time).
 """
 
 from __future__ import annotations

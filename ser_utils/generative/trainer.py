@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import math
 import shutil
 import time
@@ -15,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ser_utils import study
+from ser_utils.generative.blocks import mean_loss
 from ser_utils.generative.gate import weights_hash
 
 
@@ -103,8 +106,6 @@ def compiled(graph: keras.Model, rate: float, *, ema: float = 0.0, beta_1: float
     """A graph that answers with its losses, ready to train on their sum."""
     average = {"use_ema": True, "ema_momentum": ema} if ema else {}
     optimizer = keras.optimizers.Adam(rate, beta_1=beta_1, beta_2=0.99, global_clipnorm=1.0, **average)
-    from ser_utils.generative.blocks import mean_loss
-
     graph.compile(optimizer=optimizer, loss=dict.fromkeys(graph.output_names, mean_loss), jit_compile=False)
     optimizer.build(graph.trainable_variables)
     return graph
@@ -163,8 +164,6 @@ def _checkpoint(learner: Learner, done: int, history: list[dict], partial: Path)
 def _resume(learner: Learner, partial: Path | None) -> tuple[int, list[dict]]:
     if not partial or not (partial / "state.npz").is_file():
         return 0, []
-    import io
-
     with np.load(partial / "state.npz") as stored:
         for i, variable in enumerate(learner.variables()):
             variable.assign(stored[f"v{i}"])
@@ -235,7 +234,7 @@ def _save(artefact: Artefact, folder: Path) -> None:
     arrays = {f"{name}/{i:04d}": w for name, several in artefact.weights.items() for i, w in enumerate(several)}
     np.savez(folder / "weights.npz", **arrays)
     artefact.history.to_csv(folder / "history.csv", index=False)
-    pd.Series(artefact.facts).to_json(folder / "facts.json")
+    (folder / "facts.json").write_text(json.dumps(artefact.facts), encoding="utf-8")
 
 
 def _load(folder: Path) -> Artefact:
@@ -243,7 +242,7 @@ def _load(folder: Path) -> Artefact:
     with np.load(folder / "weights.npz") as stored:
         for key in sorted(stored.files):
             weights.setdefault(key.split("/")[0], []).append(stored[key])
-    facts = pd.read_json(folder / "facts.json", typ="series", convert_dates=False).to_dict()
+    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     found = weights_hash(value for name in sorted(weights) for value in weights[name])
     if found != facts["sha256"]:
         raise study.UserError(f"{folder}: the weights are not those that were saved; delete the folder, then run again")

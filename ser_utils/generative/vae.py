@@ -13,9 +13,9 @@ import numpy as np
 from keras import layers, ops
 
 from ser_utils import study
-import ser_utils.generative.nets as nets
 from ser_utils.generative.blocks import PerClip, over_bands
 from ser_utils.generative.mel import valid
+from ser_utils.generative.nets import decoder, encoder, picture, time_mask
 from ser_utils.generative.patches import Patch, Sound
 from ser_utils.generative.trainer import Artefact, Budget, Learner, compiled, filled, kept, update
 
@@ -71,7 +71,7 @@ class _Learner(Learner):
         self.held = validation.fixed(budget.patch_frames, batch=64, seed=1)
 
     def _graph(self, n_bands: int, n_condition: int) -> keras.Model:
-        x, mask, condition = nets.picture(n_bands), nets.time_mask(), keras.Input((n_condition,), name="condition")
+        x, mask, condition = picture(n_bands), time_mask(), keras.Input((n_condition,), name="condition")
         noise = keras.Input((None, *self.decoder.input_shape[0][2:]), name="noise")
         weight = keras.Input((1,), name="weight")
         mean, log_variance, small = self.encoder([x, mask, condition])
@@ -130,7 +130,7 @@ def latent_shape(spec: VaeSpec, batch: int, n_frames: int, n_bands: int) -> tupl
 def build(spec: VaeSpec, n_bands: int, n_condition: int) -> tuple[keras.Model, keras.Model]:
     """Encoder and decoder with new weights."""
     sizes: dict[str, Any] = {"latent": spec.latent, "widths": spec.widths}
-    return nets.encoder(n_bands, n_condition, **sizes), nets.decoder(n_bands, n_condition, **sizes)
+    return encoder(n_bands, n_condition, **sizes), decoder(n_bands, n_condition, **sizes)
 
 
 @dataclass(frozen=True)
@@ -205,5 +205,5 @@ def fit(
     known = dict(key) | {"net": "vae", "spec": asdict(spec), "code": study.code_version("generative.vae")}
     artefact = kept(cache, known, make, budget, seed=seed, label=label)
     both = build(spec, train.n_bands, train.n_condition)
-    encoder, decoder = (filled(net, artefact, name) for net, name in zip(both, ("encoder", "decoder"), strict=True))
-    return Vae(spec, encoder, decoder, artefact)
+    coder, back = (filled(net, artefact, name) for net, name in zip(both, ("encoder", "decoder"), strict=True))
+    return Vae(spec, coder, back, artefact)
