@@ -166,6 +166,7 @@ def circular(task: Task, ran: Sequence[tuple[Case, Answers]], profile: str) -> p
             rows.drop(columns=["kind", "told", "judge"]).assign(train_regime=REAL, **known, condition=condition)
         )
         made = answers.recognised
+        made = made.assign(clip_id=made["clip_id"] + f"@{case.fold.index}.{case.seed}")  # each fold makes its own
         known |= {"split": f"{known['split']}_made", "model": case.settings.evaluator.model, "train_regime": REAL}
         parts.append(made.drop(columns="kind").assign(**known, condition="made=" + made["kind"]))
     return pd.concat(parts, ignore_index=True)

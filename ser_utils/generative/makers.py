@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ser_utils import study
 from ser_utils.generative.diffusion import Diffusion, Told
 from ser_utils.generative.diffusion import build as build_diffusion
 from ser_utils.generative.diffusion import fit as fit_diffusion
@@ -81,7 +82,7 @@ class Makers:
         for at in range(0, len(sound.x), BATCH):
             begun = time.monotonic()
             parts.append(_whole(way, sound, own, wanted, at, np.random.default_rng([seed, at])))
-            spent.append((time.monotonic() - begun) / len(parts[-1]))
+            spent.append((time.monotonic() - begun) / BATCH)
         return np.concatenate(parts), float(np.median(spent[1:] or spent))
 
     def _vae(self, x, told: Told, own, rng) -> np.ndarray:
@@ -135,8 +136,9 @@ def fit_makers(
     return Makers(nets, settings)
 
 
-def untrained(makers: Makers, sound: Sound) -> Makers:
-    """The same nets with the weights that they started with."""
+def untrained(makers: Makers, sound: Sound, *, seed: int) -> Makers:
+    """The same nets with weights that are drawn and not trained."""
+    study.seed_everything(seed)
     s, size = makers.settings, (sound.n_bands, sound.n_condition)
     nets: dict[str, Vae | Diffusion | Gan] = {}
     for name, net in makers.nets.items():

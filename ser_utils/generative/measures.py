@@ -43,8 +43,8 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     Examples
     --------
     >>> x = np.random.default_rng(0).standard_normal((500, 3))
-    >>> round(frechet(x, x + 2), 3), round(frechet(x, 2 * x - x.mean(0)), 1)
-    (12.0, 3.0)
+    >>> round(frechet(x, x + 2), 3)
+    12.0
     """
     if len(a) < 2 or len(b) < 2:
         raise study.UserError(

@@ -86,7 +86,9 @@ class Learner:
         """Mean losses of training since the last call."""
         found = {}
         for graph in self.graphs:
-            found |= {name: float(value) for name, value in graph.get_metrics_result().items() if name != "loss"}
+            means = {name: float(value) for name, value in graph.get_metrics_result().items()}
+            single = {f"{graph.output_names[0]}_loss": means.pop("loss")} if len(graph.outputs) == 1 else {}
+            found |= {name: value for name, value in means.items() if name != "loss"} | single
             graph.reset_metrics()
         return found
 
