@@ -18,7 +18,7 @@ from ser_utils.generative.schedule import Schedule
 BUDGET = trainer.Budget(steps=3, batch_size=4, patch_frames=9, validate_every=3, checkpoint_every=1)
 VAE = vae.VaeSpec(latent=2, widths=(4,))
 SMALL = {"widths": (4, 6), "stem": 2}
-MEL = diffusion.DiffusionSpec(schedule=Schedule("cosine", 50), **SMALL)
+MEL = diffusion.DiffusionSpec(schedule=Schedule("cosine", 50), widths=(4,), stem=2)
 LATENT = diffusion.DiffusionSpec(
     space="latent", schedule=Schedule("linear", 50, "eps"), widths=(4,), stem=1, style=False
 )
@@ -104,7 +104,7 @@ def test_padding_never_changes_a_valid_frame(name):
     assert np.abs(first[1][:, n:]).max() == 0
 
 
-@pytest.mark.parametrize("length", [9, 12, 13])
+@pytest.mark.parametrize("length", [12, 13])
 def test_odd_lengths_and_odd_bands_come_out_as_they_went_in(length):
     coder = nets.decoder(BANDS, CONDITION, latent=2, widths=(4, 6))
     z = np.ones((2, -(-length // 4), -(-BANDS // 4), 2), np.float32)

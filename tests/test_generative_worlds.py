@@ -21,7 +21,7 @@ from ser_utils.splits import Fold, LeakError
 from ser_utils.trials import Task
 
 LABELS = ("angry", "happy", "sad")
-SPEC = FrameSpec(sr=16_000, n_fft=512, hop_length=256, n_mels=16, max_s=0.3)
+SPEC = FrameSpec(sr=16_000, n_fft=512, hop_length=256, n_mels=16, n_mfcc=13, max_s=0.3)
 RECIPE = training.Recipe(epochs=2, batch_size=12, patience=2)
 BUDGET = trainer.Budget(steps=2, batch_size=4, patch_frames=8, validate_every=1, checkpoint_every=2)
 SETTINGS = Settings(
