@@ -1,4 +1,4 @@
-"""Paired tests of two systems on the same folds, speakers or clips, and their correction for many questions."""
+"""Tests of two systems over folds, seeds and clips, and the correction for many questions."""
 
 from __future__ import annotations
 
