@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from generative_sample import BANDS, CONDITION, sound
 
 from ser_utils import study
-from ser_utils.generative import diffusion, gan, nets, trainer, vae
+from ser_utils.generative import diffusion, gan, makers, nets, trainer, vae
 from ser_utils.generative.blocks import MaskedConv2D
 from ser_utils.generative.mel import valid
 from ser_utils.generative.schedule import Schedule
@@ -195,6 +196,19 @@ def test_samples_come_from_the_average_of_the_weights(made):
         average = 0.5 * average + 0.5 * keras.ops.convert_to_numpy(kernel)
     learner.finish()
     assert np.allclose(keras.ops.convert_to_numpy(kernel), average, atol=1e-4)
+
+
+def test_untrained_nets_differ_until_the_block_ends(made):
+    settings = SimpleNamespace(steps=2, guidance=1.5, strength=0.5)
+    names = {"mel": "diffusion", "vae": "vae", "latent": "latent", "gan": "gan"}
+    ready = makers.Makers({known: made[name] for name, known in names.items()}, settings)
+    before = [net.get_weights() for generator in made.values() for net in generator.models]
+    with makers.untrained(ready, seed=9):
+        within = [net.get_weights() for generator in made.values() for net in generator.models]
+    after = [net.get_weights() for generator in made.values() for net in generator.models]
+    for old, drawn, new in zip(before, within, after, strict=True):
+        assert any((a != b).any() for a, b in zip(old, drawn, strict=True))
+        assert all((a == b).all() for a, b in zip(old, new, strict=True))
 
 
 def test_a_latent_model_needs_an_autoencoder():

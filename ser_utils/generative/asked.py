@@ -209,9 +209,10 @@ def _compared(world: World, tables: dict[str, Table]) -> Iterator[tuple[str, np.
     yield "the clips themselves", world.decibels(train.x, train.n_frames)
     for kind, (_, frames) in tables.items():
         yield kind, frames.x
-    start = untrained(world.makers, train, seed=world.case.seed)
-    for kind in tables:
-        x, _ = start.make(kind, train, train.own, world.condition.prototypes[aims], seed=3)
+    wanted = world.condition.prototypes[aims]
+    with untrained(world.makers, seed=world.case.seed) as start:
+        made = {kind: start.make(kind, train, train.own, wanted, seed=3)[0] for kind in tables}
+    for kind, x in made.items():
         yield f"{kind}, untrained", world.decibels(x, train.n_frames)
 
 

@@ -147,6 +147,16 @@ class Diffusion:
     vae: Vae | None = None
     scale: float = 1.0
 
+    @property
+    def models(self) -> list[keras.Model]:
+        """The net; the autoencoder is another generator."""
+        return [self.net]
+
+    def fresh(self) -> list[keras.Model]:
+        """A net like :attr:`net` with new weights."""
+        picture = (self.vae.encoder if self.vae else self.net).input_shape[0]
+        return [build(self.spec, picture[2], self.net.input_shape[3][1], self.vae)]
+
     def generate(
         self, told: Told, longest: int, rng: np.random.Generator, *, steps: int = 20, guidance: float = 1.5
     ) -> np.ndarray:

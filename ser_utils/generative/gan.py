@@ -22,6 +22,7 @@ from ser_utils.generative.trainer import Artefact, Budget, Learner, compiled, fi
 from ser_utils.generative.vae import masked_error
 
 LOSSES = ("hinge", "least_squares")
+JUDGE_PACE = 2.0  # the discriminator learns faster than the generator (Heusel et al. 2017, arXiv:1706.08500)
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class GanSpec:
     """
 
     loss: str = "hinge"
-    l1: float = 0.5
-    cycle: float = 2.0
-    identity: float = 2.0
+    l1: float = 0.1
+    cycle: float = 1.0
+    identity: float = 0.5
     stem: int = 2
     width: int = 32
     blocks: int = 4
@@ -113,7 +114,7 @@ class _Learner(Learner):
         told = {"mask": patch.mask, "own": patch.condition, "other": patch.other}
         fake = self.generator.predict_on_batch([patch.x, patch.mask, patch.other])
         self.discriminator.trainable = True
-        update(judging, {"real": patch.x, "fake": fake} | told, rate)
+        update(judging, {"real": patch.x, "fake": fake} | told, JUDGE_PACE * rate)
         self.discriminator.trainable = False
         update(making, {"x": patch.x} | told, rate)
 
@@ -142,6 +143,16 @@ class Gan:
     spec: GanSpec
     generator: keras.Model
     artefact: Artefact
+
+    @property
+    def models(self) -> list[keras.Model]:
+        """The generator alone: nothing is made by the discriminator."""
+        return [self.generator]
+
+    def fresh(self) -> list[keras.Model]:
+        """A generator with new weights."""
+        x, _, condition = self.generator.input_shape
+        return [build(self.spec, x[2], condition[1])]
 
     def enhance(self, x: np.ndarray, n_frames: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """Clips [shape=(batch, time, bands)] as the generator would have them under `wanted`; nothing is drawn."""

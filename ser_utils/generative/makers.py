@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,17 +13,14 @@ import pandas as pd
 
 from ser_utils import study
 from ser_utils.generative.diffusion import Diffusion, Told
-from ser_utils.generative.diffusion import build as build_diffusion
 from ser_utils.generative.diffusion import fit as fit_diffusion
 from ser_utils.generative.gan import Gan
-from ser_utils.generative.gan import build as build_gan
 from ser_utils.generative.gan import fit as fit_gan
 from ser_utils.generative.gate import Origin
 from ser_utils.generative.patches import Sound
 from ser_utils.generative.settings import Settings
 from ser_utils.generative.trainer import Artefact
 from ser_utils.generative.vae import Vae
-from ser_utils.generative.vae import build as build_vae
 from ser_utils.generative.vae import fit as fit_vae
 
 BATCH = 16
@@ -136,20 +134,20 @@ def fit_makers(
     return Makers(nets, settings)
 
 
-def untrained(makers: Makers, sound: Sound, *, seed: int) -> Makers:
-    """The same nets with weights that are drawn and not trained."""
+@contextlib.contextmanager
+def untrained(makers: Makers, *, seed: int) -> Iterator[Makers]:
+    """The same nets with weights that are drawn and not trained, until the block ends; nets of their own would take
+    graphs of their own."""
     study.seed_everything(seed)
-    s, size = makers.settings, (sound.n_bands, sound.n_condition)
-    nets: dict[str, Vae | Diffusion | Gan] = {}
-    for name, net in makers.nets.items():
-        if name == "vae":
-            nets[name] = Vae(s.vae, *build_vae(s.vae, *size), net.artefact)
-        elif name == "gan":
-            nets[name] = Gan(s.gan, build_gan(s.gan, *size), net.artefact)
-        else:
-            coder = makers.nets["vae"] if name == "latent" else None
-            nets[name] = Diffusion(net.spec, build_diffusion(net.spec, *size, coder), net.artefact, coder, net.scale)
-    return Makers(nets, s)
+    pairs = [pair for net in makers.nets.values() for pair in zip(net.models, net.fresh(), strict=True)]
+    trained = [model.get_weights() for model, _ in pairs]
+    for model, new in pairs:
+        model.set_weights(new.get_weights())
+    try:
+        yield makers
+    finally:
+        for (model, _), weights in zip(pairs, trained, strict=True):
+            model.set_weights(weights)
 
 
 def histories(makers: Makers) -> pd.DataFrame:

@@ -142,6 +142,16 @@ class Vae:
     decoder: keras.Model
     artefact: Artefact
 
+    @property
+    def models(self) -> list[keras.Model]:
+        """All nets of it."""
+        return [self.encoder, self.decoder]
+
+    def fresh(self) -> list[keras.Model]:
+        """Nets like :attr:`models` with new weights."""
+        x, _, condition = self.encoder.input_shape
+        return list(build(self.spec, x[2], condition[1]))
+
     def encode(self, x: np.ndarray, n_frames: np.ndarray, condition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the latent of clips [shape=(batch, time, bands)]."""
         mask = valid(n_frames, x.shape[1])
