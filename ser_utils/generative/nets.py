@@ -12,8 +12,18 @@ from collections.abc import Sequence
 import keras
 from keras import layers, ops
 
-from ser_utils.generative.blocks import Attention2D, MaskedConv2D, TimeEmbedding, Upsample, over_bands, residual
+from ser_utils.generative.blocks import (
+    Attention2D,
+    MaskedConv2D,
+    Modulate,
+    TimeEmbedding,
+    Upsample,
+    over_bands,
+    residual,
+)
 from ser_utils.models.layers import MaskedConv, StatisticsPooling, check_sizes
+
+FINE = 4  # channels that the U-Net hands down to every single value
 
 
 def picture(n_bands: int, n_channels: int = 1, name: str = "x") -> keras.KerasTensor:
@@ -101,8 +111,11 @@ def unet(
         h = layers.Concatenate()([Upsample(2, skip.shape[2])((h, m)), skip])
         h = residual(h, m, vector, widths[i], name=f"up_{i}")
     h = layers.Activation("silu")(layers.LayerNormalization(epsilon=1e-5, name="last_norm")(h))
-    h, _ = MaskedConv2D(stem**2 * n_channels, zeros=True, name="last")((h, m))
-    return keras.Model(inputs, Upsample(stem, n_bands)((h, mask)), name="unet")
+    h, _ = MaskedConv2D(stem**2 * FINE, name="last")((h, m))
+    h = layers.Concatenate()([Upsample(stem, n_bands)((h, mask)), x])
+    h, _ = MaskedConv2D(2 * FINE, name="fine")((h, mask))  # noise within a block is told from the input alone
+    h = Modulate(name="fine_film")((layers.Activation("silu")(h), vector))
+    return keras.Model(inputs, MaskedConv2D(n_channels, zeros=True, name="out")((h, mask))[0], name="unet")
 
 
 def encoder(n_bands: int, n_condition: int, *, latent: int, widths: Sequence[int]) -> keras.Model:

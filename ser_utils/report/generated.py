@@ -43,7 +43,8 @@ def losses(histories: pd.DataFrame) -> Figure:
                 ax.plot(run["step"], run[value], color=PALETTE[i], lw=0.6, alpha=0.5)
             middle = part.groupby("step")[value].mean()
             ax.plot(middle.index, middle, color=PALETTE[i], ls=LINES[i % len(LINES)], marker=MARKERS[i], label=corpus)
-        ax.set(title=net, xlabel="Step", ylabel=label, ylim=(0, None))
+        ax.set(title=net, xlabel="Step", ylabel=label)
+        ax.set_ylim(0, 1.08 * ax.get_ylim()[1])
     axes[0, 0].legend(fontsize=8)
     return fig
 
