@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ser_utils import study
-from ser_utils.features import Frames, FrameSpec
+from ser_utils.features import FrameSpec
 from ser_utils.training.batches import Normaliser
 
 RATES = (16_000, 22_050)  # Hz
@@ -94,9 +94,3 @@ def to_audio(mel_db: np.ndarray, spec: FrameSpec, *, n_iter: int = 32, seed: int
     )
     y = librosa.griffinlim(magnitudes, n_iter=n_iter, hop_length=spec.hop_length, n_fft=spec.n_fft, random_state=seed)
     return np.clip(y, -1, 1).astype(np.float32)
-
-
-def lengthened(frames: Frames, n: int) -> Frames:
-    """The same frames with zeros up to `n` frames."""
-    more = n - frames.x.shape[1]
-    return Frames(np.pad(frames.x, ((0, 0), (0, more), (0, 0))), frames.n_frames, frames.clip_ids) if more else frames

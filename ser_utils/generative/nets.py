@@ -110,12 +110,19 @@ def unet(
         h, _ = MaskedConv2D(4 * widths[i], name=f"rise_{i}")((h, skips[i + 1][1]))
         h = layers.Concatenate()([Upsample(2, skip.shape[2])((h, m)), skip])
         h = residual(h, m, vector, widths[i], name=f"up_{i}")
+    answer = _fine((h, m), (x, mask), vector, stem)
+    return keras.Model(inputs, answer, name="unet")
+
+
+def _fine(coarse: tuple, whole: tuple, vector: keras.KerasTensor, stem: int) -> keras.KerasTensor:
+    """From blocks to single values, beside the input: noise within a block is told from the input alone."""
+    (h, m), (x, mask) = coarse, whole
     h = layers.Activation("silu")(layers.LayerNormalization(epsilon=1e-5, name="last_norm")(h))
     h, _ = MaskedConv2D(stem**2 * FINE, name="last")((h, m))
-    h = layers.Concatenate()([Upsample(stem, n_bands)((h, mask)), x])
-    h, _ = MaskedConv2D(2 * FINE, name="fine")((h, mask))  # noise within a block is told from the input alone
+    h = layers.Concatenate()([Upsample(stem, x.shape[2])((h, mask)), x])
+    h, _ = MaskedConv2D(2 * FINE, name="fine")((h, mask))
     h = Modulate(name="fine_film")((layers.Activation("silu")(h), vector))
-    return keras.Model(inputs, MaskedConv2D(n_channels, zeros=True, name="out")((h, mask))[0], name="unet")
+    return MaskedConv2D(x.shape[3], zeros=True, name="out")((h, mask))[0]
 
 
 def encoder(n_bands: int, n_condition: int, *, latent: int, widths: Sequence[int]) -> keras.Model:

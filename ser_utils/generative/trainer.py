@@ -55,7 +55,7 @@ class Budget:
         --------
         >>> budget = Budget(steps=100, learning_rate=1.0)
         >>> [round(budget.rate(step), 2) for step in (0, 5, 52, 99)]
-        [0.17, 1.0, 0.52, 0.0]
+        [0.17, 1.0, 0.51, 0.0]
         """
         warm = max(1, self.steps // 20)
         if step < warm:
