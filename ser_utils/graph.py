@@ -53,6 +53,15 @@ LEAVES = {
         "tables/06_scores.csv",
         "tables/06_tests.csv",
     ],
+    "08_generative": [
+        "predictions/08_circular.parquet",
+        "predictions/08_generative.parquet",
+        "results/08_circular.csv",
+        "results/08_generative.csv",
+        "tables/08_costs.csv",
+        "tables/08_measures.csv",
+        "tables/08_tests.csv",
+    ],
     "09_evaluation": ["results.csv"],
 }
 EVALUATION = "09_evaluation"  # reads the predictions of every notebook before it
