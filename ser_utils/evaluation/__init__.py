@@ -22,7 +22,14 @@ References
 
 from ser_utils.evaluation.ensembles import ensemble
 from ser_utils.evaluation.intervals import coverage, difference, differences
-from ser_utils.evaluation.predictions import SYSTEM, TASK, load_predictions, save_predictions, validate_predictions
+from ser_utils.evaluation.predictions import (
+    SYSTEM,
+    TASK,
+    answers,
+    load_predictions,
+    save_predictions,
+    validate_predictions,
+)
 from ser_utils.evaluation.results import (
     BASELINES,
     FEW_SPEAKERS,
@@ -41,6 +48,7 @@ __all__ = [
     "FEW_SPEAKERS",
     "SYSTEM",
     "TASK",
+    "answers",
     "bootstrap",
     "classes",
     "confusion",
