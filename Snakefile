@@ -17,7 +17,7 @@ NOTEBOOKS = sorted(SETTINGS["notebooks"])
 PYTHON = shlex.quote(sys.executable)
 
 # notebooks that spread their work over all cores; the others take one
-PARALLEL = ["01_eda", "02_features", "03_augmentation", "04_lstm", "05_cnn"]
+PARALLEL = ["01_eda", "02_features", "03_augmentation", "04_lstm", "05_cnn", "07_pretrained_fusion"]
 
 
 workdir: study.output_root()

@@ -45,6 +45,12 @@ LEAVES = {
         "results/05_beside.csv",
         "results/05_cnn.csv",
     ],
+    "07_pretrained_fusion": [
+        "predictions/07_beside.parquet",
+        "predictions/07_pretrained_fusion.parquet",
+        "results/07_beside.csv",
+        "results/07_pretrained_fusion.csv",
+    ],
     "09_evaluation": ["results.csv"],
 }
 EVALUATION = "09_evaluation"  # reads the predictions of every notebook before it

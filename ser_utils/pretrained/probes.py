@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
 
 from ser_utils import classic, denoise, evaluation, features, noise, pretrained, study
 from ser_utils.classic import FoldResult
@@ -155,6 +157,24 @@ def curve(found: Mapping[str, Sequence[FoldResult]], source: Source) -> pd.DataF
     return pd.DataFrame(rows)
 
 
+def with_heard(board: pd.DataFrame, sources: Sequence[Source]) -> pd.DataFrame:
+    """A board of scores with column ``heard``: whether the encoder has heard the corpus in its own training.
+
+    Parameters
+    ----------
+    board : pd.DataFrame
+        ``corpus, features``; features begin with the name of the encoder, see :meth:`Source.words`.
+    sources : sequence of Source
+    """
+    known = {source.words().partition(":")[0]: source.name for source in sources if source.is_encoder}
+    names = board["features"].str.partition(":")[0].map(known)
+    heard = [
+        pretrained.heard(name, corpus) if isinstance(name, str) else "no"
+        for name, corpus in zip(names, board["corpus"], strict=True)
+    ]
+    return board.assign(heard=heard)
+
+
 # --- neighbours ---------------------------------------------------------------------------------------------------
 
 
@@ -177,7 +197,7 @@ def neighbours(x: np.ndarray, groups: Mapping[str, np.ndarray]) -> dict[str, flo
     >>> neighbours(np.array([[0.0, 1], [0, 2], [9, 1], [9, 2]]), {"a": np.array([0, 0, 1, 1])})
     {'a': 1.0}
     """
-    rows = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-6)
+    rows = _standardised(x)
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     likeness = rows @ rows.T
     np.fill_diagonal(likeness, -np.inf)
@@ -185,7 +205,68 @@ def neighbours(x: np.ndarray, groups: Mapping[str, np.ndarray]) -> dict[str, flo
     return {name: float((group == group[nearest]).mean()) for name, group in groups.items()}
 
 
+def projection(x: np.ndarray, *, n_components: int = 30, seed: int = 0) -> np.ndarray:
+    """Rows in two dimensions: standardised, principal components, then t-SNE, which keeps neighbours together.
+
+    Parameters
+    ----------
+    x : np.ndarray [shape=(n_clips, n_columns)]
+        5 rows or more.
+    n_components : int
+        Principal components that t-SNE sees.
+    seed : int
+
+    Returns
+    -------
+    np.ndarray [shape=(n_clips, 2)]
+
+    References
+    ----------
+    van der Maaten & Hinton: Visualizing data using t-SNE. JMLR 9, 2579-2605, 2008.
+    """
+    rows = PCA(min(n_components, *x.shape), random_state=seed).fit_transform(_standardised(x))
+    return TSNE(init="pca", perplexity=min(30.0, len(rows) / 4), random_state=seed).fit_transform(rows)
+
+
+def _standardised(x: np.ndarray) -> np.ndarray:
+    return (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-6)
+
+
 # --- few speakers -------------------------------------------------------------------------------------------------
+
+
+def scarce(source: Source, layers: Sequence[str], bench: Bench, counts: Sequence[int]) -> pd.DataFrame:
+    """Predictions after training on few speakers, with default settings; ``train_regime`` is ``speakers_<n>``.
+
+    Parameters
+    ----------
+    source : Source
+    layers : sequence of str
+        Of each fold the layer, from :func:`pick`.
+    bench : Bench
+    counts : sequence of int
+        Numbers of training speakers, see :func:`few_speakers`.
+    """
+    tables = source.tables(bench.manifest, bench.root, bench.profile)
+    parts = [
+        _per_layer(few_speakers(bench, n), layers, tables, source).assign(train_regime=f"speakers_{n}") for n in counts
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _per_layer(bench: Bench, layers: Sequence[str], tables: Mapping[str, Table], source: Source) -> pd.DataFrame:
+    """Every fold with its own layer and default settings."""
+    results = []
+    for layer in dict.fromkeys(layers):
+        chosen = [fold for fold, wanted in zip(bench.folds, layers, strict=True) if wanted == layer]
+        results += dataclasses.replace(bench, folds=chosen).fit(tables[layer], source.words(), tune=False)
+    return classic.predictions_table(results)
+
+
+def training_speakers(bench: Bench) -> int:
+    """How many speakers train or validate in the fold that has fewest of them."""
+    who = bench.manifest.set_index("clip_id")["speaker"]
+    return min(who.loc[np.concatenate([fold.train, fold.validation])].nunique() for fold in bench.folds)
 
 
 def few_speakers(bench: Bench, n: int) -> Bench:
@@ -289,14 +370,12 @@ def in_noise(
     tables += [source.tables(table, root, bench.profile) for table, root in made]
     clean = bench.manifest.assign(parent=bench.manifest["clip_id"], noise_id="")
     rows = pd.concat([clean, *(table for table, _ in made)], ignore_index=True)
+    joined = {layer: _joined([table[layer] for table in tables]) for layer in dict.fromkeys(layers)}
     parts = []
     for regime in ("clean", NOISY):
         folds = [_with_copies(fold, len(conditions), noisy=regime == NOISY) for fold in bench.folds]
-        for layer in dict.fromkeys(layers):
-            chosen = [fold for fold, wanted in zip(folds, layers, strict=True) if wanted == layer]
-            part = dataclasses.replace(bench, manifest=rows, folds=chosen)
-            results = part.fit(_joined([table[layer] for table in tables]), source.words(), tune=False)
-            parts.append(classic.predictions_table(results, train_regime=regime))
+        both = dataclasses.replace(bench, manifest=rows, folds=folds)
+        parts.append(_per_layer(both, layers, joined, source).assign(train_regime=regime))
     found = pd.concat(parts, ignore_index=True)
     split = found["clip_id"].str.extract(r"^(?P<clip>.*)~heard(?P<number>\d+)x0$")
     names = dict(enumerate(map(str, conditions)))
