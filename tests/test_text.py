@@ -274,7 +274,8 @@ def test_an_encoder_that_is_not_here_says_what_to_run(tmp_path, monkeypatch):
     assert said.startswith("not run: ")
     assert "needs torch and transformers" in said
     assert said.count("`") == 4  # two commands
-    assert f"--local-dir {tmp_path / 'data' / 'pretrained' / 'bert-base-uncased'}`" in said
+    assert "--local-dir data/pretrained/bert-base-uncased`" in said
+    assert str(tmp_path) not in said  # a report may say it
     with pytest.raises(study.UserError, match="not run: "):
         text.encode(["a"], "bert", cache=tmp_path)
 

@@ -1,4 +1,4 @@
-"""Linear models on frozen embeddings: which layer tells most, how many speakers are needed, what noise leaves.
+"""Linear models on frozen embeddings: which layer tells most about emotion, and what else the vectors know.
 
 An encoder and a set of acoustic features are treated alike, as a :class:`Source`: what an encoder is worth shows beside
 features that nobody trained. Layers and settings are chosen by inner folds of the training speakers.
@@ -16,15 +16,13 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from ser_utils import classic, denoise, evaluation, features, noise, pretrained, study
+from ser_utils import classic, evaluation, features, pretrained, study
 from ser_utils.classic import FoldResult
 from ser_utils.features import Table
-from ser_utils.noise import Condition
 from ser_utils.splits import Fold
 
 MODEL = "logistic"
 PICKED = "picked"  # stands for the layer in names of features where every fold has picked its own
-NOISY = "noisy"  # training regime with noisy copies
 
 
 @dataclass(frozen=True)
@@ -175,6 +173,26 @@ def with_heard(board: pd.DataFrame, sources: Sequence[Source]) -> pd.DataFrame:
     return board.assign(heard=heard)
 
 
+def per_layer(bench: Bench, layers: Sequence[str], tables: Mapping[str, Table], source: Source) -> pd.DataFrame:
+    """Predictions of every fold with a layer of its own and default settings.
+
+    Parameters
+    ----------
+    bench : Bench
+    layers : sequence of str
+        One for each fold, from :func:`pick`.
+    tables : mapping of str to Table
+        Of these layers.
+    source : Source
+        Names the features.
+    """
+    results = []
+    for layer in dict.fromkeys(layers):
+        chosen = [fold for fold, wanted in zip(bench.folds, layers, strict=True) if wanted == layer]
+        results += dataclasses.replace(bench, folds=chosen).fit(tables[layer], source.words(), tune=False)
+    return classic.predictions_table(results)
+
+
 # --- neighbours ---------------------------------------------------------------------------------------------------
 
 
@@ -230,165 +248,3 @@ def projection(x: np.ndarray, *, n_components: int = 30, seed: int = 0) -> np.nd
 
 def _standardised(x: np.ndarray) -> np.ndarray:
     return (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-6)
-
-
-# --- few speakers -------------------------------------------------------------------------------------------------
-
-
-def scarce(source: Source, layers: Sequence[str], bench: Bench, counts: Sequence[int]) -> pd.DataFrame:
-    """Predictions after training on few speakers, with default settings; ``train_regime`` is ``speakers_<n>``.
-
-    Parameters
-    ----------
-    source : Source
-    layers : sequence of str
-        Of each fold the layer, from :func:`pick`.
-    bench : Bench
-    counts : sequence of int
-        Numbers of training speakers, see :func:`few_speakers`.
-    """
-    tables = source.tables(bench.manifest, bench.root, bench.profile)
-    parts = [
-        _per_layer(few_speakers(bench, n), layers, tables, source).assign(train_regime=f"speakers_{n}") for n in counts
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _per_layer(bench: Bench, layers: Sequence[str], tables: Mapping[str, Table], source: Source) -> pd.DataFrame:
-    """Every fold with its own layer and default settings."""
-    results = []
-    for layer in dict.fromkeys(layers):
-        chosen = [fold for fold, wanted in zip(bench.folds, layers, strict=True) if wanted == layer]
-        results += dataclasses.replace(bench, folds=chosen).fit(tables[layer], source.words(), tune=False)
-    return classic.predictions_table(results)
-
-
-def training_speakers(bench: Bench) -> int:
-    """How many speakers train or validate in the fold that has fewest of them."""
-    who = bench.manifest.set_index("clip_id")["speaker"]
-    return min(who.loc[np.concatenate([fold.train, fold.validation])].nunique() for fold in bench.folds)
-
-
-def few_speakers(bench: Bench, n: int) -> Bench:
-    """The bench with `n` training speakers in every fold, drawn by chance, of both genders in turn; the tests stay.
-
-    Fewer clips train than in any other fold, so classic models keep the validation clips of these speakers, too.
-
-    Raises
-    ------
-    study.UserError
-        When a fold has fewer training speakers.
-    """
-    who = bench.manifest.set_index("clip_id")[["speaker", "gender"]]
-    folds = []
-    for fold in bench.folds:
-        ids = np.concatenate([fold.train, fold.validation])
-        speakers = who.loc[ids].drop_duplicates("speaker").set_index("speaker")["gender"]
-        if not 1 <= n <= len(speakers):
-            raise study.UserError(f"fold {fold.index}: {n} training speakers of {len(speakers)} cannot be drawn")
-        rng = np.random.default_rng([bench.seed, fold.index, n])
-        order = pd.Series(speakers.index[rng.permutation(len(speakers))])
-        turn = order.groupby(order.map(speakers)).cumcount()
-        kept = set(order.iloc[np.argsort(turn.to_numpy(), kind="stable")[:n]])
-        train = ids[who.loc[ids, "speaker"].isin(kept)]
-        folds.append(Fold(fold.index, train, train[:0], fold.test))
-    return dataclasses.replace(bench, folds=folds)
-
-
-# --- noise --------------------------------------------------------------------------------------------------------
-
-
-def thinned(bench: Bench, per_emotion: int) -> Bench:
-    """The bench with the first `per_emotion` clips of every speaker in every emotion; 0 keeps all."""
-    if not per_emotion:
-        return bench
-    rows = bench.manifest.groupby(["speaker", "emotion"], sort=False).head(per_emotion).reset_index(drop=True)
-    kept = rows["clip_id"].to_numpy(dtype=str)
-    parts = ("train", "validation", "test")
-    folds = [
-        dataclasses.replace(fold, **{part: np.intersect1d(getattr(fold, part), kept) for part in parts})
-        for fold in bench.folds
-    ]
-    return dataclasses.replace(bench, manifest=rows, folds=folds)
-
-
-def heard(bench: Bench, condition: Condition, plan: pd.DataFrame, *, part: str, name: str) -> tuple[pd.DataFrame, Path]:
-    """Copies of all clips of a bench in one condition, mixed and, where it says so, denoised: manifest and its root.
-
-    Parameters
-    ----------
-    bench : Bench
-    condition : Condition
-    plan : pd.DataFrame
-        From :func:`ser_utils.noise.plan`.
-    part : str
-        Which noise files: ``train`` or ``test``.
-    name : str
-        Of the copies: their ids are ``<clip>~<name>0``.
-    """
-    derived = study.paths(bench.profile).derived
-    drawn = noise.copies(bench.manifest, condition.sound, plan, part=part, seed=bench.seed, name=name)
-    table, root = noise.render(drawn, bench.root, cache=derived / "noisy")
-    if condition.denoiser:
-        table, root = denoise.apply_all(table, root, denoise.DENOISERS[condition.denoiser], cache=derived / "denoised")
-    return table, root
-
-
-def in_noise(
-    source: Source,
-    layers: Sequence[str],
-    bench: Bench,
-    conditions: Sequence[Condition],
-    trained: Condition,
-    plan: pd.DataFrame,
-) -> pd.DataFrame:
-    """Trained on clean clips, and on clean clips with noisy copies, then tested in every condition.
-
-    Noise files of the tests are heard in no training: the leak gate asks.
-
-    Parameters
-    ----------
-    source : Source
-    layers : sequence of str
-        Of each fold the layer, from :func:`pick`.
-    bench : Bench
-    conditions : sequence of Condition
-        Of the test clips.
-    trained : Condition
-        Of the noisy copies, one of each training clip.
-    plan : pd.DataFrame
-        From :func:`ser_utils.noise.plan`.
-
-    Returns
-    -------
-    pd.DataFrame
-        Predictions with ``train_regime`` (``clean`` or ``noisy``) and ``condition``.
-    """
-    made = [heard(bench, c, plan, part="test", name=f"heard{i}x") for i, c in enumerate(conditions)]
-    made.append(heard(bench, trained, plan, part="train", name="noisy"))
-    tables = [source.tables(bench.manifest, bench.root, bench.profile)]
-    tables += [source.tables(table, root, bench.profile) for table, root in made]
-    clean = bench.manifest.assign(parent=bench.manifest["clip_id"], noise_id="")
-    rows = pd.concat([clean, *(table for table, _ in made)], ignore_index=True)
-    joined = {layer: _joined([table[layer] for table in tables]) for layer in dict.fromkeys(layers)}
-    parts = []
-    for regime in ("clean", NOISY):
-        folds = [_with_copies(fold, len(conditions), noisy=regime == NOISY) for fold in bench.folds]
-        both = dataclasses.replace(bench, manifest=rows, folds=folds)
-        parts.append(_per_layer(both, layers, joined, source).assign(train_regime=regime))
-    found = pd.concat(parts, ignore_index=True)
-    split = found["clip_id"].str.extract(r"^(?P<clip>.*)~heard(?P<number>\d+)x0$")
-    names = dict(enumerate(map(str, conditions)))
-    return found.assign(clip_id=split["clip"], condition=split["number"].astype(int).map(names))
-
-
-def _with_copies(fold: Fold, n_conditions: int, *, noisy: bool) -> Fold:
-    train = np.concatenate([fold.train, fold.validation])
-    test = [f"{clip}~heard{i}x0" for i in range(n_conditions) for clip in fold.test]
-    copies = [f"{clip}~noisy0" for clip in train] if noisy else []
-    return Fold(fold.index, np.concatenate([train, np.array(copies, dtype=str)]), train[:0], np.array(test))
-
-
-def _joined(tables: Sequence[Table]) -> Table:
-    x = np.concatenate([np.asarray(table.x) for table in tables])
-    return Table(x, tables[0].columns, np.concatenate([table.clip_ids for table in tables]))
