@@ -31,8 +31,8 @@ def answers(clips: pd.DataFrame, ids: Sequence[str], probabilities: np.ndarray, 
     Examples
     --------
     >>> clips = pd.DataFrame({"clip_id": ["a"], "speaker": ["s"], "emotion": ["sad"]})
-    >>> answers(clips, ["a"], np.array([[0.3, 0.7]]), ["happy", "sad"]).loc[0].tolist()
-    ['a', 's', 'sad', 'sad', 0.3, 0.7]
+    >>> answers(clips, ["a"], np.array([[0.3, 0.7]]), ["happy", "sad"])[["y_true", "y_pred"]].values.tolist()
+    [['sad', 'sad']]
     """
     rows = clips.set_index("clip_id").loc[ids]
     table = pd.DataFrame({"clip_id": ids, "speaker": rows["speaker"].to_numpy(), "y_true": rows["emotion"].to_numpy()})

@@ -212,7 +212,7 @@ def neighbours(x: np.ndarray, groups: Mapping[str, np.ndarray]) -> dict[str, flo
 
     Examples
     --------
-    >>> neighbours(np.array([[0.0, 1], [0, 2], [9, 1], [9, 2]]), {"a": np.array([0, 0, 1, 1])})
+    >>> neighbours(np.array([[0.0, 0], [1, 0], [9, 9], [9, 8]]), {"a": np.array([0, 0, 1, 1])})
     {'a': 1.0}
     """
     rows = _standardised(x)
