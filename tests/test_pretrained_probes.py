@@ -81,11 +81,21 @@ def test_sources_say_what_they_are_and_whether_they_can_be_used(monkeypatch, tmp
     assert (acoustic.not_run, acoustic.words(), acoustic.is_encoder) == ("", "statistics_110", False)
 
 
-def test_the_board_says_what_an_encoder_may_have_heard():
-    board = pd.DataFrame({"corpus": ["ravdess", "demo", "ravdess"]})
-    board["features"] = ["whisper_base:picked:mean", "whisper_base:picked:mean", "functionals"]
-    found = probes.with_heard(board, [probes.Source("whisper_base", "mean"), probes.Source("functionals")])
-    assert found["heard"].tolist() == ["possible", "no", "no"]
+@pytest.mark.parametrize(
+    ("corpus", "features", "heard"),
+    [
+        ("ravdess", "whisper_base:picked:mean", "possible"),
+        ("ravdess", "whisper_base+minilm", "possible"),
+        ("ravdess", "several", "possible"),
+        ("ravdess", "byol_s:picked:mean", "no"),
+        ("demo", "whisper_base:picked:mean", "no"),
+        ("ravdess", "functionals", "no"),
+    ],
+)
+def test_the_board_says_what_an_encoder_may_have_heard(corpus, features, heard):
+    board = pd.DataFrame({"corpus": [corpus], "features": [features]})
+    sources = [probes.Source(name, "mean") for name in ("byol_s", "whisper_base", "functionals")]
+    assert probes.with_heard(board, sources)["heard"].tolist() == [heard]
 
 
 def test_neighbours_know_what_the_vectors_are_about():

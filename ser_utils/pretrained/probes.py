@@ -7,6 +7,7 @@ features that nobody trained. Layers and settings are chosen by inner folds of t
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from ser_utils.features import Table
 from ser_utils.splits import Fold
 
 MODEL = "logistic"
+HEARD = ("no", "possible", "yes")  # from :func:`ser_utils.pretrained.heard`, the best first
+SEVERAL = "several"  # features of an ensemble whose members differ in them
 PICKED = "picked"  # stands for the layer in names of features where every fold has picked its own
 
 
@@ -161,15 +164,16 @@ def with_heard(board: pd.DataFrame, sources: Sequence[Source]) -> pd.DataFrame:
     Parameters
     ----------
     board : pd.DataFrame
-        ``corpus, features``; features begin with the name of the encoder, see :meth:`Source.words`.
+        ``corpus, features``; features begin with the name of the encoder, see :meth:`Source.words`. Of several systems
+        in one (features ``several``) the encoder counts that has heard most.
     sources : sequence of Source
     """
     known = {source.words().partition(":")[0]: source.name for source in sources if source.is_encoder}
-    names = board["features"].str.partition(":")[0].map(known)
-    heard = [
-        pretrained.heard(name, corpus) if isinstance(name, str) else "no"
-        for name, corpus in zip(names, board["corpus"], strict=True)
-    ]
+    heard = []
+    for words, corpus in zip(board["features"], board["corpus"], strict=True):
+        first = re.split("[:+]", words)[0]
+        names = known.values() if first == SEVERAL else [known[first]] if first in known else []
+        heard.append(max((pretrained.heard(name, corpus) for name in names), key=HEARD.index, default=HEARD[0]))
     return board.assign(heard=heard)
 
 
