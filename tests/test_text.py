@@ -477,6 +477,19 @@ def test_a_text_that_gives_the_label_away_is_noticed(tmp_path):
     assert found.uar > 0.5
 
 
+def test_folds_whose_speakers_say_no_sentence_in_every_emotion_are_left_out(tmp_path):
+    table = clips(telling=False)
+    first = folds(table)[0].test
+    mute = table["clip_id"].isin(first) & (table["emotion"] == "happy")
+    table["text"] = table["text"].mask(mute, table["text"] + "!")  # these speakers say it otherwise when they are happy
+    found = text.chance_check(table, folds(table), LABELS, cache=tmp_path, jobs=1)
+    assert found.passed
+    assert not set(found.predictions["clip_id"]) & set(first)
+    table["text"] = [f"{said} {i}" for i, said in enumerate(table["text"])]
+    with pytest.raises(study.UserError, match="no speaker of toy"):
+        text.chance_check(table, folds(table), LABELS, cache=tmp_path, jobs=1)
+
+
 def test_takes_and_sentences_of_some_emotions_only_are_left_out():
     table = clips(telling=False)
     gone = (table["speaker"] == "s0") & (table["emotion"] == "sad") & (table["take"] == 0)
