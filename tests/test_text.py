@@ -477,6 +477,12 @@ def test_a_text_that_gives_the_label_away_is_noticed(tmp_path):
     assert found.uar > 0.5
 
 
+@pytest.mark.parametrize(("uar", "passed"), [(1 / 3, True), (0.4, False)])
+def test_of_one_speaker_the_score_itself_must_be_chance(uar, passed):
+    alone = text.Chance(pd.DataFrame(), uar, float("nan"), float("nan"), 1 / 3, 14, 1)
+    assert alone.passed is passed
+
+
 def test_folds_whose_speakers_say_no_sentence_in_every_emotion_are_left_out(tmp_path):
     table = clips(telling=False)
     first = folds(table)[0].test
