@@ -31,7 +31,7 @@ class Chance:
 
     @property
     def passed(self) -> bool:
-        """Whether chance lies within the interval, the rounding of sums aside; of one speaker, whether it is the score."""
+        """Whether chance lies within the interval, but for rounding; of one speaker, whether it is the score."""
         low, high = (self.uar, self.uar) if np.isnan(self.ci_low) else (self.ci_low, self.ci_high)
         return low - 1e-9 <= self.chance <= high + 1e-9
 
