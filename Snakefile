@@ -16,9 +16,6 @@ WHERE = study.paths(PROFILE)
 NOTEBOOKS = sorted(SETTINGS["notebooks"])
 PYTHON = shlex.quote(sys.executable)
 
-# notebooks that spread their work over all cores; the others take one
-PARALLEL = ["01_eda", "02_features", "03_augmentation", "04_lstm", "05_cnn", "06_denoising", "08_generative"]
-
 
 workdir: study.output_root()
 
@@ -73,7 +70,7 @@ for name in NOTEBOOKS:
         params:
             *graph.settings(PROFILE),
             *graph.values(PROFILE, name),
-        threads: workflow.cores if name in PARALLEL else 1
+        threads: 1 if name == graph.EVALUATION else workflow.cores  # all others spread their work
         priority: -int(name[:2])  # of those that may run, the first in the order of reading
         shell:
             "exec env SER_JOBS={threads} " + PYTHON + " -m ser_utils notebook {rule} --profile " + PROFILE

@@ -53,6 +53,12 @@ LEAVES = {
         "tables/06_scores.csv",
         "tables/06_tests.csv",
     ],
+    "07_pretrained_fusion": [
+        "predictions/07_beside.parquet",
+        "predictions/07_pretrained_fusion.parquet",
+        "results/07_beside.csv",
+        "results/07_pretrained_fusion.csv",
+    ],
     "08_generative": [
         "predictions/08_circular.parquet",
         "predictions/08_generative.parquet",
@@ -65,6 +71,7 @@ LEAVES = {
     "09_evaluation": ["results.csv"],
 }
 EVALUATION = "09_evaluation"  # reads the predictions of every notebook before it
+READS = {"07_pretrained_fusion": ("04_lstm", "05_cnn")}  # notebook → those whose predictions it joins to its own
 _NOT_SETTINGS = ("title", "notebooks")  # keys of a profile that no result depends on, or that have their own place
 
 
@@ -93,6 +100,8 @@ def upstream(name: str, names: Iterable[str]) -> list[str]:
     >>> upstream("09_evaluation", ["01_eda", "04_lstm", "09_evaluation"]), upstream("04_lstm", ["01_eda", "04_lstm"])
     (['04_lstm'], [])
     """
+    if name in READS:
+        return sorted(set(READS[name]) & set(names))
     if name != EVALUATION:
         return []
     scored = (n for n in names if any(file.startswith("predictions/") for file in LEAVES.get(n, [])))

@@ -10,7 +10,7 @@ import scipy.stats
 from sounds import voice
 
 from ser_utils import features, study
-from ser_utils.evaluation.repeated import corrected_t, holm, mcnemar
+from ser_utils.evaluation import corrected_t, holm, mcnemar
 from ser_utils.generative import measures
 
 

@@ -242,6 +242,12 @@ def test_the_evaluation_reads_every_listed_notebook_that_leaves_predictions(monk
     assert graph.upstream("04_lstm", names) == []
 
 
+def test_a_notebook_that_joins_predictions_of_others_runs_after_those_that_are_listed():
+    names = ["02_features", "04_lstm", "07_pretrained_fusion", "09_evaluation"]
+    assert graph.upstream("07_pretrained_fusion", names) == ["04_lstm"]
+    assert graph.upstream("07_pretrained_fusion", names[2:]) == []
+
+
 @pytest.mark.parametrize(
     ("cell", "said"),
     [

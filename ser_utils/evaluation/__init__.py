@@ -23,12 +23,21 @@ References
 from ser_utils.evaluation.ensembles import ensemble
 from ser_utils.evaluation.intervals import coverage, difference, differences
 from ser_utils.evaluation.paired import holm, swap_test
-from ser_utils.evaluation.predictions import SYSTEM, TASK, load_predictions, save_predictions, validate_predictions
+from ser_utils.evaluation.predictions import (
+    SYSTEM,
+    TASK,
+    answers,
+    load_predictions,
+    save_predictions,
+    validate_predictions,
+)
+from ser_utils.evaluation.repeated import corrected_t, mcnemar
 from ser_utils.evaluation.results import (
     BASELINES,
     FEW_SPEAKERS,
     headline,
     interval_text,
+    interval_texts,
     knows_speaker,
     load_results,
     results_table,
@@ -42,9 +51,11 @@ __all__ = [
     "FEW_SPEAKERS",
     "SYSTEM",
     "TASK",
+    "answers",
     "bootstrap",
     "classes",
     "confusion",
+    "corrected_t",
     "coverage",
     "difference",
     "differences",
@@ -52,9 +63,11 @@ __all__ = [
     "headline",
     "holm",
     "interval_text",
+    "interval_texts",
     "knows_speaker",
     "load_predictions",
     "load_results",
+    "mcnemar",
     "metrics",
     "results_table",
     "save_predictions",

@@ -86,7 +86,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     Parameters
     ----------
     p_values : sequence of float
-        0 … 1.
+        0 … 1; NaN stays, and does not count.
 
     Returns
     -------
@@ -99,8 +99,8 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, dtype=float)
-    order = np.argsort(p, kind="stable")
-    raised = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    out = np.empty_like(p)
-    out[order] = np.minimum(raised, 1.0)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    out = np.full(len(p), np.nan)
+    out[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1.0)
     return out

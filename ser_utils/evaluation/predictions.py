@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ser_utils import study
@@ -14,6 +15,29 @@ SYSTEM = ["corpus", "corpus_version", "split", "model", "features", "train_regim
 TASK = SYSTEM[:3]  # what chance and majority depend on
 VOCABULARY = ["corpus", *SYSTEM[2:]]  # lower-case words
 PREDICTION_COLUMNS = ["run_id", "profile", *SYSTEM, "fold", "seed", "clip_id", "speaker", "y_true", "y_pred"]
+
+
+def answers(clips: pd.DataFrame, ids: Sequence[str], probabilities: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
+    """What a model answered some clips: ``clip_id, speaker, y_true, y_pred, p_<emotion>…``, in the order of `ids`.
+
+    Parameters
+    ----------
+    clips : pd.DataFrame
+        Manifest that holds these clips.
+    ids : sequence of str
+    probabilities : np.ndarray [shape=(n_ids, n_labels)]
+    labels : sequence of str
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"clip_id": ["a"], "speaker": ["s"], "emotion": ["sad"]})
+    >>> answers(clips, ["a"], np.array([[0.3, 0.7]]), ["happy", "sad"])[["y_true", "y_pred"]].values.tolist()
+    [['sad', 'sad']]
+    """
+    rows = clips.set_index("clip_id").loc[ids]
+    table = pd.DataFrame({"clip_id": ids, "speaker": rows["speaker"].to_numpy(), "y_true": rows["emotion"].to_numpy()})
+    table["y_pred"] = np.array(labels)[probabilities.argmax(axis=1)]
+    return table.assign(**{f"p_{label}": probabilities[:, i] for i, label in enumerate(labels)})
 
 
 def validate_predictions(predictions: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""Tests of two systems over folds, seeds and clips, and the correction for many questions."""
+"""Tests of two systems over folds and seeds, and over clips."""
 
 from __future__ import annotations
 
@@ -65,22 +65,3 @@ def mcnemar(right_a: Sequence[bool], right_b: Sequence[bool]) -> tuple[int, int,
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     n = only_a + only_b
     return only_a, only_b, float(scipy.stats.binomtest(only_a, n).pvalue) if n else 1.0
-
-
-def holm(p: Sequence[float]) -> np.ndarray:
-    """p values corrected for their number by Holm's steps (1979, https://www.jstor.org/stable/4615733); NaN stays, and
-    does not count.
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    values = np.asarray(p, dtype=np.float64)
-    known = np.flatnonzero(~np.isnan(values))
-    order = known[np.argsort(values[known], kind="stable")]
-    corrected, worst = np.full(len(values), np.nan), 0.0
-    for i, at in enumerate(order):
-        worst = max(worst, min(1.0, (len(order) - i) * values[at]))
-        corrected[at] = worst
-    return corrected

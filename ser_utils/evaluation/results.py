@@ -173,6 +173,17 @@ def interval_text(value: float, low: float, high: float) -> str:
     return f"{value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if high - low > 5e-4 else "")
 
 
+def interval_texts(table: pd.DataFrame, value: str = "value") -> list[str]:
+    """:func:`interval_text` of every row, from the columns `value`, ``ci_low`` and ``ci_high``.
+
+    Examples
+    --------
+    >>> interval_texts(pd.DataFrame({"value": [0.5], "ci_low": [0.4], "ci_high": [0.6]}))
+    ['0.500 [0.400, 0.600]']
+    """
+    return [interval_text(*row) for row in table[[value, "ci_low", "ci_high"]].itertuples(index=False)]
+
+
 def save_results(results: pd.DataFrame, file: Path) -> None:
     """Write results as CSV with six decimals: equal results give equal bytes."""
     with study.atomic(file) as temporary:

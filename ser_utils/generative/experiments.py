@@ -14,7 +14,7 @@ import pandas as pd
 
 from ser_utils import augment, corpora, evaluation, features, study
 from ser_utils.corpora.remaps import SIX, to_six
-from ser_utils.evaluation.repeated import corrected_t, holm, mcnemar
+from ser_utils.evaluation import corrected_t, holm, mcnemar
 from ser_utils.features import FrameSpec
 from ser_utils.generative.asked import Answers, ask
 from ser_utils.generative.settings import Settings

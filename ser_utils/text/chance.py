@@ -31,8 +31,9 @@ class Chance:
 
     @property
     def passed(self) -> bool:
-        """Whether chance lies within the interval, the rounding of sums aside."""
-        return self.ci_low - 1e-9 <= self.chance <= self.ci_high + 1e-9
+        """Whether chance lies within the interval, but for rounding; of one speaker, whether it is the score."""
+        low, high = (self.uar, self.uar) if np.isnan(self.ci_low) else (self.ci_low, self.ci_high)
+        return low - 1e-9 <= self.chance <= high + 1e-9
 
 
 def chance_check(
@@ -57,7 +58,7 @@ def chance_check(
     manifest : pd.DataFrame
         Clips of one corpus: ``clip_id, corpus, speaker, emotion, sha256, text``.
     folds : sequence of Fold
-        Of all its clips.
+        Of all its clips. Those that lose all clips of a part are left out: their test speakers say no such sentence.
     labels : sequence of str
     words : str
         ``same`` or ``all``.
@@ -67,7 +68,7 @@ def chance_check(
     Raises
     ------
     study.UserError
-        When no speaker says a sentence in every emotion, or a fold loses all clips of a part.
+        When no speaker says a sentence in every emotion, or every fold loses all clips of a part.
     """
     if words not in ("same", "all"):
         raise study.UserError(f"words '{words}' is unknown; use same or all")
@@ -81,6 +82,11 @@ def chance_check(
     cut = [
         dataclasses.replace(fold, **{part: _within(getattr(fold, part), kept) for part in OFFICIAL}) for fold in folds
     ]
+    cut = [fold for fold in cut if all(len(getattr(fold, part)) for part in OFFICIAL)]
+    if not cut:
+        raise study.UserError(
+            f"every fold of {manifest['corpus'].iloc[0]} loses all clips of a part with words '{words}'; use words all"
+        )
     results = cross_validate(clips, cut, labels, cache=cache, allow=allow, jobs=jobs)
     return _score(predictions_table(results), labels)
 

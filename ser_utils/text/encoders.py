@@ -83,6 +83,8 @@ def entry(name: str) -> Encoder:
 def not_run(name: str) -> str:
     """Why an encoder cannot be used, with the commands that change it; empty where it is ready.
 
+    Names no folder of this machine but one that `name` names, so that a report may say it.
+
     Examples
     --------
     >>> not_run("hashing")
@@ -92,13 +94,14 @@ def not_run(name: str) -> str:
     """
     wanted = entry(name)
     absent = [p for p in NEEDED if wanted.kind == "transformers" and not importlib.util.find_spec(p)]
-    if absent:
-        return f"{weights.NOT_RUN}: {wanted.title} needs {' and '.join(absent)}; {_how(wanted)}"
+    said = f"{wanted.title} needs {' and '.join(absent)}; {_how(wanted)}" if absent else ""
     try:
         files(name)
     except study.UserError as error:
-        return f"{weights.NOT_RUN}: {error}"
-    return ""
+        said = said or str(error)
+    for folder, word in zip(reversed(weights.folders()), ("data/pretrained", f"${weights.FOLDER}"), strict=False):
+        said = said.replace(str(folder), word)
+    return f"{weights.NOT_RUN}: {said}" if said else ""
 
 
 def status() -> pd.DataFrame:

@@ -17,8 +17,7 @@ SHOWN = ["corpus", "split", "model", "train_regime", "UAR [95 %]", "WA", "macro_
 def board(results: pd.DataFrame) -> pd.DataFrame:
     """UAR with its interval and what stands beside it, one row per system, columns named for readers."""
     table = evaluation.headline(results)
-    intervals = table[["UAR", "ci_low", "ci_high"]].itertuples(index=False)
-    table["UAR [95 %]"] = [evaluation.interval_text(*row) for row in intervals]
+    table["UAR [95 %]"] = evaluation.interval_texts(table, "UAR")
     return table[SHOWN].rename(columns={name: name.removeprefix("n_").replace("_", " ") for name in SHOWN})
 
 
