@@ -46,9 +46,9 @@ def test_cost_of_a_separable_net_with_late_columns():
     net = models.cnn_2d(11, 3, n_bands=8, filters=(4, 6), time_strides=(2, 1), separable=True, width=8)
     first = 21 * 4 * 9 * 1 * 4
     second = 21 * 4 * 9 * 4 + 21 * 2 * 4 * 6  # depthwise at stride 1, then mixing at stride (1, 2)
-    late = 21 * 5 * 3 * 2
+    late = 21 * 5 * 3 * 8
     collapse = 21 * (2 * 6) * 8
-    assert models.cost(net, 41)["multiply_adds"] == first + second + late + collapse + 21 * scorer(10) + 20 * 3
+    assert models.cost(net, 41)["multiply_adds"] == first + second + late + collapse + 21 * scorer(16) + 32 * 3
 
 
 def test_cost_of_a_transformer():

@@ -17,7 +17,7 @@ def over_bands(mask):
     return ops.expand_dims(ops.expand_dims(mask, -1), -1)
 
 
-@keras.saving.register_keras_serializable("ser_utils")
+@keras.saving.register_keras_serializable("ser_utils.generative")
 class MaskedConv2D(layers.Layer):
     """Convolution whose padded frames stay zero; lengths are divided by the stride and rounded up.
 
@@ -79,7 +79,7 @@ class MaskedConv2D(layers.Layer):
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 
-@keras.saving.register_keras_serializable("ser_utils")
+@keras.saving.register_keras_serializable("ser_utils.generative")
 class Upsample(layers.Layer):
     """Every value becomes a block of factor × factor values, taken from the channels; cut to a length and a height.
 
@@ -111,7 +111,7 @@ class Upsample(layers.Layer):
         return super().get_config() | {"factor": self.factor, "bands": self.bands}
 
 
-@keras.saving.register_keras_serializable("ser_utils")
+@keras.saving.register_keras_serializable("ser_utils.generative")
 class Modulate(layers.Layer):
     """Scale and shift of every channel by a vector (FiLM; Perez et al. 2018, doi:10.1609/aaai.v32i1.11671)."""
 
@@ -129,7 +129,7 @@ class Modulate(layers.Layer):
         return shapes[0]
 
 
-@keras.saving.register_keras_serializable("ser_utils")
+@keras.saving.register_keras_serializable("ser_utils.generative")
 class Attention2D(layers.Layer):
     """Self-attention between all places of a picture; masked frames are attended by nobody (Vaswani et al. 2017,
     arXiv:1706.03762).
@@ -172,7 +172,7 @@ class Attention2D(layers.Layer):
         return super().get_config() | {"heads": self.heads}
 
 
-@keras.saving.register_keras_serializable("ser_utils")
+@keras.saving.register_keras_serializable("ser_utils.generative")
 class TimeEmbedding(layers.Layer):
     """Sines and cosines of a share of the diffusion time, 0 … 1.
 

@@ -150,7 +150,7 @@ def cnn_2d(
     norm : str
         ``layer`` (channels of each point) or ``group`` (groups of channels over the clip).
     width : int
-        Columns that each frame is mixed to before the pooling; 32 or more where other columns join.
+        Columns that each frame is mixed to before the pooling.
     dropout : float
         Share of values dropped before the output, half of it before the pooling, in [0, 1).
     pool : str
@@ -204,7 +204,7 @@ def crnn(
     n_columns, n_classes, n_bands, filters, time_strides, kernel, separable, norm, pool
         As in :func:`cnn_2d`.
     width : int
-        Columns that the LSTM reads at each step, and a quarter of it for the columns that join; then 32 or more.
+        Columns that the LSTM reads at each step, and a quarter of it, 8 or more, for the columns that join.
     units : int
         LSTM units per direction.
     dropout : float

@@ -64,7 +64,7 @@ def se_resnet(
     ratio : int
         Channels per unit of the squeeze-excitation.
     width : int
-        Columns that each frame is mixed to before the pooling; 32 or more where other columns join.
+        Columns that each frame is mixed to before the pooling.
     dropout : float
         Share of values dropped before the output, half of it before the pooling, in [0, 1).
     pool : str
