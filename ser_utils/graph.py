@@ -61,9 +61,9 @@ LEAVES = {
     ],
     "08_generative": [
         "predictions/08_circular.parquet",
-        "predictions/08_generative.parquet",
+        "predictions/08_folds.parquet",
         "results/08_circular.csv",
-        "results/08_generative.csv",
+        "results/08_folds.csv",
         "tables/08_costs.csv",
         "tables/08_measures.csv",
         "tables/08_tests.csv",

@@ -22,7 +22,8 @@ from ser_utils.classic import FoldResult
 from ser_utils.features import Table
 from ser_utils.splits import Fold
 
-MODEL = "logistic"
+HEAD = "logistic"  # name in classic.MODELS
+MODEL = "linear_probe"  # … in predictions: 02 has a logistic regression of its own
 HEARD = ("no", "possible", "yes")  # from :func:`ser_utils.pretrained.heard`, the best first
 SEVERAL = "several"  # features of an ensemble whose members differ in them
 PICKED = "picked"  # stands for the layer in names of features where every fold has picked its own
@@ -102,12 +103,12 @@ class Bench:
 
     def fit(self, table: Table, words: str, *, tune: bool = True) -> list[FoldResult]:
         """Logistic regression on every fold; finished folds come from the cache."""
-        return classic.cross_validate(
+        found = classic.cross_validate(
             table,
             self.manifest,
             self.folds,
             self.labels,
-            models=[MODEL],
+            models=[HEAD],
             features=words,
             tune=tune,
             n_inner=self.n_inner,
@@ -115,6 +116,7 @@ class Bench:
             cache=study.paths(self.profile).derived / "classic",
             allow=self.allow,
         )
+        return [dataclasses.replace(result, facts=result.facts | {"model": MODEL}) for result in found]
 
 
 # --- layers -------------------------------------------------------------------------------------------------------
