@@ -17,12 +17,6 @@ from ser_utils import compiled, study
 
 NUMBA = study.ROOT / "data" / "derived" / ".numba"
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest first, so that several workers end at about the same time."""
-    items.sort(key=lambda item: item.path.stem not in ("test_smoke", "test_own_run"))
-
-
 CORPORA = '''"""Stands in for the corpora: a manifest without audio."""
 
 import pandas as pd
