@@ -80,15 +80,14 @@ def saliency(
     mask = np.ones(frames.shape[:2], dtype=np.float32) if mask is None else mask
     frames = frames.astype(np.float32)
     label = _label(model, frames, mask, label)
-    rng = np.random.default_rng(seed)
-    total = np.zeros_like(frames)
-    for _ in range(n_samples):
-        x = tf.constant(frames + noise * rng.standard_normal(frames.shape, dtype=np.float32))
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = tf.math.log(model([x, tf.constant(mask)], training=False)[:, label] + 1e-9)
-        total += tape.gradient(y, x).numpy()
-    return (total / n_samples * frames * mask[:, :, None])[0]
+    drawn = np.random.default_rng(seed).standard_normal((n_samples, *frames.shape[1:]), dtype=np.float32)
+    x = tf.constant(frames + noise * drawn)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        chances = model([x, tf.constant(np.repeat(mask, n_samples, axis=0))], training=False)
+        y = tf.reduce_sum(tf.math.log(chances[:, label] + 1e-9))
+    gradient = tape.gradient(y, x).numpy().mean(axis=0)
+    return gradient * frames[0] * mask[0][:, None]
 
 
 def grad_cam(

@@ -245,7 +245,7 @@ def trade_off(table: pd.DataFrame) -> Figure:
     """
     import matplotlib.pyplot as plt
     import numpy as np
-    from matplotlib.ticker import LogLocator
+    from matplotlib.ticker import EngFormatter, LogLocator
 
     fig, axes = plt.subplots(1, 2, figsize=(8.4, 4.2), sharey=True, layout="constrained")
     units = {"parameters": "Parameters", "ms": "Time of one prediction (ms, one thread)"}
@@ -257,7 +257,7 @@ def trade_off(table: pd.DataFrame) -> Figure:
             ax.errorbar(at, row.UAR, yerr=np.nan_to_num(error), capsize=3, ms=8, label=row.model, **style)
         ax.set(xlabel=label, xscale="log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter("{x:,g}")
+        ax.xaxis.set_major_formatter(EngFormatter(sep="") if column == "parameters" else "{x:,g}")
         ax.xaxis.set_minor_formatter("")
         ax.margins(x=0.15)
         ax.grid(axis="x")
