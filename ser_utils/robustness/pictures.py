@@ -198,9 +198,10 @@ def against_cost(rows: pd.DataFrame) -> Figure:
         for k, row in enumerate(rows[rows["corpus"] == corpus].itertuples()):
             colour, marker, _ = look(k)
             error = [[row.gain - row.ci_low], [row.ci_high - row.gain]]
-            ax.errorbar(row.real_time_factor, row.gain, yerr=error, fmt=marker, color=colour, capsize=2, lw=1)
-            place = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 7}
-            ax.annotate(row.denoiser, (row.real_time_factor, row.gain), **place)
+            style = {"fmt": marker, "color": colour, "capsize": 2, "lw": 1, "label": row.denoiser}
+            ax.errorbar(row.real_time_factor, row.gain, yerr=error, **style)
         ax.axhline(0, color="0.4", lw=1)
         ax.set(xscale="log", title=corpus, xlabel="Seconds per second of sound, one core", ylabel="Gain in UAR")
+    handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    fig.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=7)
     return fig
