@@ -23,7 +23,18 @@ from ser_utils.trials.tables import (
     predictions,
     with_ensembles,
 )
-from ser_utils.trials.variants import Task, Trial, Variant, experiment, frames, overview, split_name, tasks, words
+from ser_utils.trials.variants import (
+    Task,
+    Trial,
+    Variant,
+    experiment,
+    frames,
+    overview,
+    paced,
+    split_name,
+    tasks,
+    words,
+)
 
 __all__ = [
     "CLIP_S",
@@ -48,6 +59,7 @@ __all__ = [
     "mistakes",
     "on_folds",
     "overview",
+    "paced",
     "people",
     "predictions",
     "pretraining",

@@ -32,6 +32,19 @@ class Task:
         return self.entry.name
 
 
+def paced(epochs: int, task: Task, first: Task) -> int:
+    """Epochs that train a corpus in about as many steps as the first one; a smaller one has no more of them.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"clip_id": list("abcd")})
+    >>> first, twice = Task(None, rows[:2], []), Task(None, rows, [])
+    >>> paced(70, twice, first), paced(70, first, twice)
+    (35, 70)
+    """
+    return max(1, min(epochs, round(epochs * len(first.rows) / len(task.rows))))
+
+
 @dataclass(frozen=True, eq=False)
 class Variant:
     """One row of the study: a net, what it hears, and how it is trained.
