@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from IPython.display import HTML
 
 MISSING = "–"
+INTERVAL = re.compile(r"[+−-]?\d\S* \[.*\]$")  # 0.52 [0.48, 0.56] stays on one line
 
 
 def table(df: pd.DataFrame, *, caption: str, digits: int | Mapping[str, int] = 3, headers: int = 1) -> None:
@@ -44,6 +46,8 @@ def table_html(df: pd.DataFrame, *, caption: str, digits: int | Mapping[str, int
     >>> import pandas as pd
     >>> html = table_html(pd.DataFrame({"model": ["lstm"], "UAR": [0.52345]}), caption="Scores")
     >>> "<caption>Scores</caption>" in html and '<th scope="row">lstm</th><td class="num">0.523</td>' in html
+    True
+    >>> '<td class="interval">' in table_html(pd.DataFrame({"": ["a"], "UAR": ["0.52 [0.48, 0.56]"]}), caption="Scores")
     True
     """
     import pandas as pd
@@ -82,7 +86,9 @@ def _cell(value: Any, digits: int, numeric: bool, header: bool) -> str:
     text = html.escape(number(value, digits=digits))
     if header:
         return f'<th scope="row">{text}</th>'
-    return f'<td class="num">{text}</td>' if numeric else f"<td>{text}</td>"
+    if numeric:
+        return f'<td class="num">{text}</td>'
+    return f'<td class="interval">{text}</td>' if INTERVAL.match(text) else f"<td>{text}</td>"
 
 
 def number(value: Any, *, digits: int = 3) -> str:
