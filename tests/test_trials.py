@@ -273,7 +273,8 @@ def test_a_variant_with_copies_trains_on_copies_of_every_corpus(out, rendered, m
     real = training.cross_validate
     monkeypatch.setattr(training, "cross_validate", lambda whole, *a, **k: seen.append(whole) or real(whole, *a, **k))
     trials.merged(doubled, chosen, PROFILE, max_folds=1, jobs=1)
-    trials.ladder(doubled, chosen["red"], PROFILE, max_folds=1, jobs=1)
+    climbed = trials.ladder(doubled, chosen["red"], PROFILE, max_folds=1, jobs=1)
+    assert set(climbed["train_regime"]) == {"clean"}
     assert seen[0].copies.table.groupby("corpus").size().to_dict() == {"red": 36, "blue": 16}  # boredom is left out
     assert set(seen[0].copies.table["emotion"]) == {"neutral", "happy", "sad"}
     rungs = seen[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import pandas as pd
@@ -53,6 +54,7 @@ def ladder(
     pd.DataFrame
         Predictions, ``split`` is the rung, and a column ``n_train``.
     """
+    variant = dataclasses.replace(variant, chains=(), regime="")
     own = frames(task, variant.spec, profile)
     worlds = {"random": (task.rows, own), "unseen": (task.rows, own)}
     if "speaker" in task.entry.leaks:
@@ -63,7 +65,7 @@ def ladder(
     for rung, (rows, sound) in worlds.items():
         folds = _folds(rung, rows, task, n_groups, seed)[: max_folds or None]
         leaks = {"name": f"{task.name}, rung {rung}", "allow_leaks": RUNGS[rung], "n_folds": len(folds)}
-        whole = experiment(variant, task, profile, manifest=rows, frames=sound, copies=None, **leaks)
+        whole = experiment(variant, task, profile, manifest=rows, frames=sound, **leaks)
         cache = study.paths(profile).derived / "folds"
         found = training.cross_validate(whole, folds, seeds=[seed], cache=cache, jobs=jobs)
         known = {"corpus": task.name, "corpus_version": task.entry.version, "split": rung}
