@@ -22,14 +22,32 @@ KEEP_S = 3600  # a recording in memory
 LISTEN_S = 600  # one live session
 AT_ONCE = 2  # answers in work; more wait
 SYSTEM = ("system-ui", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "Arial", "sans-serif")
+COLOURS = {  # of the report, light and dark → what of the page has them
+    ("#fbfbf9", "#14181b"): "body_background_fill button_primary_text_color",
+    ("#ffffff", "#1b2024"): "block_background_fill background_fill_primary checkbox_background_color",
+    ("#f1f2ef", "#20262b"): "input_background_fill button_secondary_background_fill background_fill_secondary",
+    ("#1c2327", "#e3e7e9"): "body_text_color button_secondary_text_color checkbox_label_text_color",
+    (
+        "#56616a",
+        "#9fabb3",
+    ): "body_text_color_subdued block_label_text_color block_title_text_color block_info_text_color",
+    ("#dcdfdc", "#30383e"): "border_color_primary block_border_color button_secondary_border_color",
+    (
+        "#0a5c78",
+        "#7cc7e0",
+    ): "button_primary_background_fill slider_color color_accent border_color_accent link_text_color",
+    ("#0d7193", "#a5d9ea"): "button_primary_background_fill_hover",
+    ("#e5f0f4", "#17303a"): "button_secondary_background_fill_hover color_accent_soft",
+}
 MONO = ("ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
 
 
 def theme() -> gr.themes.Base:
     """The colours and the fonts of the report; all fonts are those of the system."""
-    return gr.themes.Base(
-        primary_hue="cyan", neutral_hue="slate", font=SYSTEM, font_mono=MONO, radius_size="sm", text_size="md"
-    )
+    plain = gr.themes.Base(neutral_hue="slate", font=SYSTEM, font_mono=MONO, radius_size="sm", text_size="md")
+    pairs = {name: pair for pair, names in COLOURS.items() for name in names.split()}
+    light = {name: pair[0] for name, pair in pairs.items()}
+    return plain.set(**light, **{f"{name}_dark": pair[1] for name, pair in pairs.items()})
 
 
 def build(known: Nets, *, train: Callable[..., Path] | None = None) -> gr.Blocks:
@@ -70,7 +88,7 @@ def _settings(known: Nets) -> tuple[list[Any], gr.HTML]:
         able = [("none", NO_DENOISER), *((title, name) for name, title in nets.denoisers().items())]
         denoiser = gr.Dropdown(able, value=NO_DENOISER, label="Denoiser", elem_id="denoiser", scale=2)
         noise = gr.Dropdown(list(NOISES), value=NOISES[0], label="Added noise", elem_id="noise", scale=1)
-        snr = gr.Slider(*SNR_DB, value=10, step=1, label="SNR of that noise, dB", elem_id="snr", scale=2)
+        snr = gr.Slider(*SNR_DB, value=10, step=1, label="Its SNR, dB", elem_id="snr", scale=2)
     trust = gr.HTML(_trust(known, first), elem_classes="trust")
     model.change(lambda name: _trust(known, name), model, trust, api_visibility="private", show_progress="hidden")
     return [model, denoiser, noise, snr], trust
@@ -136,10 +154,10 @@ def _recording(known: Nets, chosen: list[Any]) -> None:
             microphone = gr.Audio(
                 sources=["microphone"], type="filepath", label="Record", elem_id="microphone", editable=False
             )
-            upload = gr.File(label=f"or a sound file, up to {sounds.MAX_MB} MB", elem_id="upload", height=110)
+            upload = gr.File(label=f"or a sound file, up to {sounds.MAX_MB} MB", elem_id="upload", height=150)
             gr.HTML('<p class="quiet">or an example (synthetic speech):</p>')
             with gr.Row(elem_classes="examples"):
-                examples = [gr.Button(name, size="sm", min_width=70) for name in sounds.demo.EMOTIONS]
+                examples = [gr.Button(name, size="sm", min_width=60) for name in sounds.demo.EMOTIONS]
             keep = gr.Checkbox(False, label="Keep a log of this session, in memory", elem_id="log")
         with gr.Column(scale=1, min_width=280):
             answer = gr.HTML(words.WAITING, elem_id="answer")

@@ -85,7 +85,7 @@ def speaks(y: np.ndarray) -> bool:
     """
     if len(y) < SPEECH_S * RATE:
         return False
-    power, _ = audio.activity(y - y.mean(), sr=RATE)
+    power, _ = audio.activity(y - np.median(y), sr=RATE)  # an offset is no sound
     return bool((power > 10 ** (SPEECH_DB / 10)).sum() * audio.FRAME_S >= SPEECH_S)
 
 
