@@ -12,12 +12,12 @@ import pandas as pd
 from ser_utils import predicting, study
 from ser_utils.app import sounds
 from ser_utils.app.nets import NO_DENOISER, Nets, denoisers
+from ser_utils.app.pictures import NOT_SURE
 from ser_utils.app.sounds import NO_NOISE, Sound
 from ser_utils.predicting import command
 from ser_utils.saved import SavedModel, confidence
 
 NO_SPEECH = "no speech heard"
-NOT_SURE = "not sure"
 SNR_DB = (-10.0, 30.0)
 
 

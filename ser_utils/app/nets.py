@@ -10,6 +10,7 @@ import numpy as np
 from ser_utils import denoise, saved, study
 from ser_utils.app import sounds
 from ser_utils.saved import Card, SavedModel, confidence
+from ser_utils.saved.card import SUFFIX
 
 NO_DENOISER = "none"
 
@@ -25,6 +26,7 @@ class Nets:
 
     def __init__(self, profile: str | None = None) -> None:
         self.profile = profile
+        self._cards: dict[Path, tuple[int, Card | None]] = {}
         self._loaded: dict[Path, tuple[int, SavedModel]] = {}
         self._lock = threading.Lock()
 
@@ -33,14 +35,26 @@ class Nets:
 
         A name that two profiles use is followed by its profile.
         """
-        found: list[tuple[str, Path, Card]] = []
-        for folder in sorted((study.output_root() / "reports").glob(f"{self.profile or '*'}/models")):
-            for file in saved.available(folder.parent.name)["file"]:
-                found.append((folder.parent.name, Path(file), saved.read_card(Path(file))))
+        found = []
+        for file in sorted((study.output_root() / "reports").glob(f"{self.profile or '*'}/models/*{SUFFIX}")):
+            card = self._card(file)
+            if card is not None:
+                found.append((file.parents[1].name, file, card))
         found.sort(key=lambda one: (one[2].facts["synthetic"], -one[2].facts["uar"], one[0], one[1]))
         names = [card.name for _, _, card in found]
         twice = {name for name in names if names.count(name) > 1}
         return {f"{c.name} ({p})" if c.name in twice else c.name: (file, c) for p, file, c in found}
+
+    def _card(self, file: Path) -> Card | None:
+        """Card of a file, read again only when the file is another."""
+        written = file.stat().st_mtime_ns
+        if self._cards.get(file, (0, None))[0] != written:
+            try:
+                self._cards[file] = written, saved.read_card(file)
+            except study.UserError as error:
+                study.progress(f"left out: {error}")
+                self._cards[file] = written, None
+        return self._cards[file][1]
 
     def load(self, name: str) -> SavedModel:
         """A net by its name in :meth:`cards`; empty takes the first.

@@ -18,6 +18,7 @@ COLUMNS = 480  # steps of a waveform
 SPEC = features.FrameSpec(n_mels=64, hop_length=160)
 RANGE_DB = 70.0  # of the colours below the loudest
 UNSURE = "#8a949b"
+NOT_SURE, PAUSE = "not sure", "pause"
 
 
 def waveform(y: np.ndarray, weights: np.ndarray | None = None, *, title: str) -> str:
@@ -109,25 +110,31 @@ def timeline(table: pd.DataFrame, *, seconds: float) -> str:
     seconds : float
         Length of the line.
     """
-    parts, words = [], []
+    said = table["emotion"].where(table["sure"], NOT_SURE)
     edges = [*table["start_s"], seconds]
-    for i, row in enumerate(table.itertuples()):
-        label = row.emotion if row.sure else "not sure"
+    parts = []
+    for i, (row, label) in enumerate(zip(table.itertuples(), said, strict=True)):
         width = 100 * (edges[i + 1] - edges[i]) / seconds
-        before = 100 * (edges[0] / seconds) if not i else 0
-        colour = EMOTION_COLOURS.get(row.emotion, UNSURE) if row.sure else UNSURE
-        parts.append(
-            f'<span style="width:{width:.2f}%;margin-left:{before:.2f}%;background:{colour}" '
-            f'title="{row.start_s:.1f}–{row.end_s:.1f} s: {label}"></span>'
-        )
-        words.append(f"{row.start_s:.1f} s {label}")
-    said = table["emotion"].where(table["sure"], "not sure")
+        before = f"margin-left:{100 * edges[0] / seconds:.2f}%;" if not i else ""
+        title = f"{row.start_s:.1f}–{row.end_s:.1f} s: {html.escape(label)}"
+        parts.append(f'<span style="width:{width:.2f}%;{before}background:{_colour(label)}" title="{title}"></span>')
     legend = "".join(
-        f'<span><i style="background:{EMOTION_COLOURS.get(label, UNSURE)}"></i>{html.escape(label)}</span>'
-        for label in dict.fromkeys(said)
+        f'<span><i style="background:{_colour(label)}"></i>{html.escape(label)}</span>' for label in dict.fromkeys(said)
     )
-    line = f'<div class="timeline" role="img" aria-label="{html.escape("; ".join(words))}">{"".join(parts)}</div>'
-    return _figure("Over time", line, seconds) + f'<p class="legend">{legend}</p>'
+    words = html.escape(_changes(table["start_s"], said))
+    line = f'<div class="timeline" role="img" aria-label="{words}">{"".join(parts)}</div>'
+    return _figure("Over time", line, seconds) + f'<p class="legend">{legend}</p><p class="quiet">{words}</p>'
+
+
+def _colour(label: str) -> str:
+    return {NOT_SURE: UNSURE, PAUSE: "transparent"}.get(label, EMOTION_COLOURS.get(label, UNSURE))
+
+
+def _changes(starts: pd.Series, said: pd.Series, *, most: int = 12) -> str:
+    """When the answer became another, the last ones, in words: colour alone tells too few."""
+    turns = said.ne(said.shift())
+    told = [f"{start:.1f} s {label}" for start, label in zip(starts[turns], said[turns], strict=True)]
+    return ("… " if len(told) > most else "") + " · ".join(told[-most:])
 
 
 def meter(y: np.ndarray) -> str:

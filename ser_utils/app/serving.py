@@ -158,6 +158,7 @@ def _free(host: str, port: int) -> int:
 
 def main(options: argparse.Namespace) -> int:
     """``app``: serve the page until it is interrupted."""
+    _free(options.host, options.port)  # told before the seconds that TensorFlow takes
     print("starting; the first time takes half a minute", file=sys.stderr)
     study.seed_everything(0)  # training the first net asks for it, before anything else of TensorFlow
     nets = Nets(options.only)

@@ -167,7 +167,9 @@ def listening(state: Listening) -> str:
 
 def _filled(table: pd.DataFrame) -> pd.DataFrame:
     """The timeline with its pauses, which are no windows of doubt."""
-    return table.assign(emotion=table["emotion"].replace("", "pause"), sure=table["sure"] | (table["emotion"] == ""))
+    return table.assign(
+        emotion=table["emotion"].replace("", pictures.PAUSE), sure=table["sure"] | (table["emotion"] == "")
+    )
 
 
 # --- about ------------------------------------------------------------------------------------------------------
