@@ -35,7 +35,7 @@ COLOURS = {  # of the report, light and dark → what of the page has them
     (
         "#0a5c78",
         "#7cc7e0",
-    ): "button_primary_background_fill slider_color color_accent border_color_accent link_text_color",
+    ): "button_primary_background_fill slider_color border_color_accent link_text_color",
     ("#0d7193", "#a5d9ea"): "button_primary_background_fill_hover",
     ("#e5f0f4", "#17303a"): "button_secondary_background_fill_hover color_accent_soft",
 }
@@ -47,7 +47,7 @@ def theme() -> gr.themes.Base:
     plain = gr.themes.Base(neutral_hue="slate", font=SYSTEM, font_mono=MONO, radius_size="sm", text_size="md")
     pairs = {name: pair for pair, names in COLOURS.items() for name in names.split()}
     light = {name: pair[0] for name, pair in pairs.items()}
-    return plain.set(**light, **{f"{name}_dark": pair[1] for name, pair in pairs.items()})
+    return plain.set(color_accent="#0a5c78", **light, **{f"{name}_dark": pair[1] for name, pair in pairs.items()})
 
 
 def build(known: Nets, *, train: Callable[..., Path] | None = None) -> gr.Blocks:
@@ -82,9 +82,10 @@ def build(known: Nets, *, train: Callable[..., Path] | None = None) -> gr.Blocks
 def _settings(known: Nets) -> tuple[list[Any], gr.HTML]:
     """Net, denoiser, noise, SNR; and what is known of the net's confidence."""
     names = _choices(known)
+    first = names[0][1] if names else None
+    with gr.Row(elem_classes="settings"):
+        model = gr.Dropdown(names, value=first, label="Net, with corpus and measured UAR", elem_id="net")
     with gr.Row(elem_classes="settings", equal_height=True):
-        first = names[0][1] if names else None
-        model = gr.Dropdown(names, value=first, label="Net, with its measured UAR", elem_id="net", scale=3)
         able = [("none", NO_DENOISER), *((title, name) for name, title in nets.denoisers().items())]
         denoiser = gr.Dropdown(able, value=NO_DENOISER, label="Denoiser", elem_id="denoiser", scale=2)
         noise = gr.Dropdown(list(NOISES), value=NOISES[0], label="Added noise", elem_id="noise", scale=1)
@@ -152,7 +153,12 @@ def _recording(known: Nets, chosen: list[Any]) -> None:
     with gr.Row(elem_classes="listen"):
         with gr.Column(scale=1, min_width=280):
             microphone = gr.Audio(
-                sources=["microphone"], type="filepath", label="Record", elem_id="microphone", editable=False
+                sources=["microphone"],
+                type="filepath",
+                label="Record",
+                elem_id="microphone",
+                editable=False,
+                buttons=["download"],
             )
             upload = gr.File(label=f"or a sound file, up to {sounds.MAX_MB} MB", elem_id="upload", height=150)
             gr.HTML('<p class="quiet">or an example (synthetic speech):</p>')
@@ -224,7 +230,7 @@ def _live(known: Nets, chosen: list[Any]) -> None:
     with gr.Row(elem_classes="listen"):
         with gr.Column(scale=1, min_width=280):
             microphone = gr.Audio(
-                sources=["microphone"], type="filepath", streaming=True, label="Listen", elem_id="stream"
+                sources=["microphone"], type="filepath", streaming=True, label="Listen", elem_id="stream", buttons=[]
             )
             gr.HTML(f'<p class="quiet">The net hears the last {live.WINDOW_S:g} s, twice a second.</p>')
         with gr.Column(scale=1, min_width=280):

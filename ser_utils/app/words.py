@@ -28,6 +28,9 @@ links.</p></header>"""
 WAITING = """<div class="answer"><p class="verdict quiet">nothing heard yet</p>
 <p class="quiet">Record a sentence, choose a file or an example.</p></div>"""
 
+SLEEPING = """<div class="answer"><p class="verdict quiet">not listening</p>
+<p class="quiet">Press Record and speak; press Stop when you are done.</p></div>"""
+
 FIRST = """<section class="note"><h2>No net is here yet</h2>
 <p>The page can train a first one now: a small net on the embedded synthetic corpus, in about a minute. It shows how the
 page works; on people it means nothing. <code>./run_all.sh demo</code> or <code>full</code> trains better ones.</p>
@@ -151,6 +154,8 @@ def _data(content: bytes, kind: str) -> str:
 
 def listening(state: Listening) -> str:
     """What the last seconds held, and the timeline so far."""
+    if not state.seconds:
+        return SLEEPING
     heard = state.heard
     if heard is None or not heard.speech:
         head = f'<p class="verdict quiet">{NO_SPEECH}</p><p class="quiet">listening, {state.seconds:.1f} s</p>'
@@ -177,7 +182,10 @@ def _filled(table: pd.DataFrame) -> pd.DataFrame:
 
 def about(cards: Sequence[Card]) -> str:
     """Limits, licences, limits of files, what cannot run."""
-    nets = "".join(f"<li>{html.escape(command.introduction(card))}</li>" for card in cards) or "<li>none yet</li>"
+    nets = (
+        "".join(f"<li>{html.escape(command.introduction(card).replace(chr(10), '; '))}</li>" for card in cards)
+        or "<li>none yet</li>"
+    )
     missing = "".join(f"<li><b>{html.escape(k)}</b>: {html.escape(v)}</li>" for k, v in absent().items())
     missing = f"<h3>Denoisers that cannot run here</h3><ul>{missing}</ul>" if missing else ""
     return f"""<section class="about"><h2>What this is not</h2>
