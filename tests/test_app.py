@@ -278,7 +278,9 @@ def test_live_slides_and_pauses(known):
     state, settings = live.Listening(), app.Settings()
     y = np.concatenate([np.zeros(48000, np.float32), soxr.resample(sentence(4.0), 16000, 48000), np.zeros(240000)])
     for start in range(0, len(y), 24000):
-        before, state = state, live.step(state, y[start : start + 24000], 48000, settings, known)
+        half = live.step(state, y[start : start + 12000], 48000, settings, known)
+        assert half.rows == state.rows
+        before, state = half, live.step(half, y[start + 12000 : start + 24000], 48000, settings, known)
         assert len(before.rows) == len(state.rows) - 1
     table = state.table
     assert table["end_s"].to_numpy() == pytest.approx(np.arange(1, len(table) + 1) / 2)

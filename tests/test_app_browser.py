@@ -21,7 +21,7 @@ from ser_utils.corpora import demo
 
 pytestmark = pytest.mark.browser
 FAKE = "--use-fake-device-for-media-stream --use-fake-ui-for-media-stream --use-file-for-fake-audio-capture="
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 
 
 @pytest.fixture(scope="module")

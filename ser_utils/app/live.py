@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass, field
 
@@ -21,10 +22,12 @@ KEPT = 240  # answers: two minutes
 
 @dataclass
 class Listening:
-    """What a listener remembers: the last window of sound, seconds since the start, and the answers so far."""
+    """What a listener remembers: the last window of sound, seconds since the start, those of them that no answer was
+    given for, and the answers so far."""
 
     y: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.float32), repr=False)
     seconds: float = 0.0
+    waiting: float = 0.0
     rows: list[dict] = field(default_factory=list, repr=False)
     heard: Heard | None = field(default=None, repr=False)
     late: list[float] = field(default_factory=list)  # seconds of work per second of sound
@@ -37,6 +40,9 @@ class Listening:
 
 def step(listening: Listening, y: np.ndarray, rate: int, settings: Settings, nets: Nets) -> Listening:
     """Take in what the microphone gave since the last step, and ask the net about the last :data:`WINDOW_S`.
+
+    The net is asked when :data:`STEP_S` have come together: a browser sends parts of any length, and many short ones
+    must not cost an answer each.
 
     Parameters
     ----------
@@ -53,11 +59,13 @@ def step(listening: Listening, y: np.ndarray, rate: int, settings: Settings, net
     new = np.asarray(y, dtype=np.float32)
     new = new if rate == RATE else soxr.resample(new, rate, RATE, quality="HQ")
     window = np.concatenate([listening.y, new])[-round(WINDOW_S * RATE) :]
-    before, seconds = listening.seconds, listening.seconds + len(new) / RATE
+    seconds, fresh = listening.seconds + len(new) / RATE, listening.waiting + len(new) / RATE
+    if fresh < 0.9 * STEP_S:  # parts may fall a little short
+        return dataclasses.replace(listening, y=window, seconds=seconds, waiting=fresh)
     heard = hear(Sound("microphone", window), settings, nets) if len(window) >= sounds.SPEECH_S * RATE else None
-    row = {"start_s": before, "end_s": seconds, "emotion": "", "sure": False}
+    row = {"start_s": seconds - fresh, "end_s": seconds, "emotion": "", "sure": False}
     if heard is not None and heard.verdict != NO_SPEECH:
         last = heard.table.iloc[-1]
         row |= {"emotion": last["emotion"], "sure": bool(last["sure"])}
-    spent = (time.perf_counter() - start) / max(len(new) / RATE, 1e-3)
-    return Listening(window, seconds, [*listening.rows, row][-KEPT:], heard, [*listening.late, spent][-KEPT:])
+    spent = (time.perf_counter() - start) / fresh
+    return Listening(window, seconds, 0.0, [*listening.rows, row][-KEPT:], heard, [*listening.late, spent][-KEPT:])

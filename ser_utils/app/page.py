@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,7 +69,7 @@ def build(known: Nets, *, train: Callable[..., Path] | None = None) -> gr.Blocks
                 _recording(known, chosen)
             with gr.Tab("Live"):
                 _live(known, chosen)
-            with gr.Tab("Limits and licences"):
+            with gr.Tab("Limits"):
                 about = gr.HTML(words.about([card for _, card in known.cards().values()]))
         _train(known, train, offer, chosen[0], trust, about)
         page.load(_refresh(known), None, [chosen[0], trust], api_visibility="private")
@@ -101,7 +102,10 @@ def _choices(known: Nets) -> list[tuple[str, str]]:
 
 def _trust(known: Nets, name: str | None) -> str:
     cards = known.cards()
-    return f"<p class='quiet'>{nets.trust(cards[name][1])}</p>" if name in cards else ""
+    if name not in cards:
+        return ""
+    card = cards[name][1]
+    return f"<p class='quiet'><b>{html.escape(nets.line(name, card))}.</b> {html.escape(nets.trust(card))}</p>"
 
 
 def _refresh(known: Nets) -> Callable[[], tuple[Any, str]]:

@@ -147,7 +147,7 @@ def meter(y: np.ndarray) -> str:
     state = "clipped" if peak > -0.1 else "quiet" if peak < -35 else "good"
     advice = {"clipped": "clipped: speak softer", "quiet": "very soft: move closer", "good": "level is fine"}[state]
     return (
-        f'<div class="meter {state}" role="img" aria-label="Level: peak {peak:.0f} dB, mean {level:.0f} dB; {advice}">'
+        f'<div class="meter {state}" role="img" aria-label="Level: peak {round(peak)} dB, mean {round(level)} dB; {advice}">'
         f'<span style="width:{100 * share:.0f}%"></span></div>'
-        f'<p class="quiet">Level: peak {peak:.0f} dB, mean {level:.0f} dB of full scale; {advice}.</p>'
+        f'<p class="quiet">Level: peak {round(peak)} dB, mean {round(level)} dB of full scale; {advice}.</p>'
     )
