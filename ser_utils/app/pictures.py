@@ -146,8 +146,9 @@ def meter(y: np.ndarray) -> str:
     share = float(np.clip((peak + 60) / 60, 0, 1))
     state = "clipped" if peak > -0.1 else "quiet" if peak < -35 else "good"
     advice = {"clipped": "clipped: speak softer", "quiet": "very soft: move closer", "good": "level is fine"}[state]
+    words = f"Level: peak {round(peak)} dB, mean {round(level)} dB of full scale; {advice}."
     return (
-        f'<div class="meter {state}" role="img" aria-label="Level: peak {round(peak)} dB, mean {round(level)} dB; {advice}">'
+        f'<div class="meter {state}" role="img" aria-label="{words}">'
         f'<span style="width:{100 * share:.0f}%"></span></div>'
-        f'<p class="quiet">Level: peak {round(peak)} dB, mean {round(level)} dB of full scale; {advice}.</p>'
+        f'<p class="quiet">{words}</p>'
     )
