@@ -292,6 +292,18 @@ def test_live_slides_and_pauses(known):
     assert "pause" in words.listening(state)
 
 
+def test_a_slow_machine_answers_less_often_and_keeps_up(known, monkeypatch):
+    clock = iter(np.arange(0, 1000, 0.6))  # every look at the clock finds 0.6 s gone
+    monkeypatch.setattr(live.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(live, "hear", lambda sound, settings, nets: None)
+    state, part = live.Listening(), sentence(0.5)
+    for _ in range(24):
+        state = live.step(state, part, 16000, app.Settings(), known)
+    lengths = (state.table["end_s"] - state.table["start_s"]).tolist()
+    assert lengths == pytest.approx([0.5] + [1.5] * (len(lengths) - 1))
+    assert max(state.late[1:]) <= live.PACE
+
+
 # --- the page as a program --------------------------------------------------------------------------------------------
 
 

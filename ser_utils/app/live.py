@@ -17,6 +17,7 @@ from ser_utils.app.sounds import RATE, Sound
 
 WINDOW_S = 3.0
 STEP_S = 0.5  # between answers
+PACE = 0.5  # seconds of work per second of sound, at most
 KEPT = 240  # answers: two minutes
 
 
@@ -41,8 +42,8 @@ class Listening:
 def step(listening: Listening, y: np.ndarray, rate: int, settings: Settings, nets: Nets) -> Listening:
     """Take in what the microphone gave since the last step, and ask the net about the last :data:`WINDOW_S`.
 
-    The net is asked when :data:`STEP_S` have come together: a browser sends parts of any length, and many short ones
-    must not cost an answer each.
+    The net is asked when :data:`STEP_S` have come together, and later where the last answer took more than
+    :data:`PACE` of that: a browser sends parts of any length, and whatever the machine, the page must not fall behind.
 
     Parameters
     ----------
@@ -60,7 +61,8 @@ def step(listening: Listening, y: np.ndarray, rate: int, settings: Settings, net
     new = new if rate == RATE else soxr.resample(new, rate, RATE, quality="HQ")
     window = np.concatenate([listening.y, new])[-round(WINDOW_S * RATE) :]
     seconds, fresh = listening.seconds + len(new) / RATE, listening.waiting + len(new) / RATE
-    if fresh < 0.9 * STEP_S:  # parts may fall a little short
+    cost = listening.late[-1] * (listening.rows[-1]["end_s"] - listening.rows[-1]["start_s"]) if listening.rows else 0.0
+    if fresh < max(0.9 * STEP_S, cost / PACE):  # parts may fall a little short
         return dataclasses.replace(listening, y=window, seconds=seconds, waiting=fresh)
     heard = hear(Sound("microphone", window), settings, nets) if len(window) >= sounds.SPEECH_S * RATE else None
     row = {"start_s": seconds - fresh, "end_s": seconds, "emotion": "", "sure": False}
