@@ -274,7 +274,8 @@ def test_the_page_says_what_it_is_not_and_what_it_keeps(known):
 # --- live -----------------------------------------------------------------------------------------------------------
 
 
-def test_live_slides_and_pauses(known):
+def test_live_slides_and_pauses(known, monkeypatch):
+    monkeypatch.setattr(live.time, "perf_counter", lambda: 0.0)  # as fast as can be
     state, settings = live.Listening(), app.Settings()
     y = np.concatenate([np.zeros(48000, np.float32), soxr.resample(sentence(4.0), 16000, 48000), np.zeros(240000)])
     for start in range(0, len(y), 24000):
