@@ -108,7 +108,7 @@ def verdict(page, *, name: str) -> str:
 
 def choose(page, field: str, option: str) -> None:
     page.locator(f"#{field} input").click()
-    page.locator("ul.options li", has_text=option).first.click()
+    page.locator("li[role=option]", has_text=option).first.click()
 
 
 def upload(page, file: Path) -> None:
