@@ -114,6 +114,7 @@ def choose(page, field: str, option: str) -> None:
 def upload(page, file: Path) -> None:
     if page.locator("#upload input[type=file]").count() == 0:
         page.locator("#upload button[aria-label*=Clear], #upload button[aria-label*=Remove]").first.click()
+        page.locator("#answer .verdict", has_text="nothing heard yet").wait_for()
     page.locator("#upload input[type=file]").set_input_files(file)
 
 

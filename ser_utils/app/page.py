@@ -206,7 +206,7 @@ def _recording(known: Nets, chosen: list[Any]) -> None:
     microphone.stop_recording(from_file, [microphone, keep, log, *chosen], outputs, **same)
     upload.upload(from_file, [upload, keep, log, *chosen], outputs, **same)
     for source in (microphone, upload):
-        source.clear(lambda: (words.WAITING, "", "", [], None), None, outputs, api_visibility="private")
+        source.clear(lambda: (words.WAITING, "", "", [], None), None, outputs, api_visibility="private", queue=False)
     for button, name in zip(examples, sounds.demo.EMOTIONS, strict=True):
         button.click(_example(name, told), [keep, log, *chosen], outputs, **same)
     for setting in chosen:
