@@ -35,7 +35,7 @@ Words:
   verify [PROFILE]     compare outputs with the run record, and scores with the saved predictions
   lab                  open the notebooks in JupyterLab
   bench [NAME…]        measure how fast the parts of the study are on this machine
-  app                  not built yet
+  app                  try the nets in the browser: microphone or file [--host H] [--port N] [--profile P]
 
 Environment variables:
   SER_DATA      folder that holds the real corpora (default: data/raw), or an address such as s3://bucket/corpora
@@ -46,7 +46,6 @@ TEXT
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $1"; exit "${2:-1}"; }
-not_built() { say "'$1' is not built yet in this version of the study."; exit 2; }
 
 # --- the environment ---------------------------------------------------------------------------------------------
 
@@ -200,7 +199,7 @@ main() {
     local word=${1:-demo}
     case $word in
         -h | --help | help) usage; exit 0 ;;
-        app) not_built "$word" ;;
+        app) shift; enter_environment; exec "$PYTHON" -m ser_utils app "$@" ;;
         data)
             case ${2:-} in
                 list | get | check) shift; enter_environment; exec "$PYTHON" -m ser_utils data "$@" ;;

@@ -97,6 +97,10 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("model", metavar="MODEL", help="net of the profile, or a .keras file")
     export.add_argument("--to", required=True, choices=["onnx", "tflite"])
     export.add_argument("--out", type=Path, metavar="FILE", help="default: beside the .keras file")
+    app = command("app", _app, "try the nets in the browser: microphone or file", profile=False)
+    app.add_argument("--host", default="127.0.0.1", help="address to serve (default: 127.0.0.1, this computer alone)")
+    app.add_argument("--port", type=int, default=7860, help="0 takes a free one (default: 7860)")
+    app.add_argument("--profile", dest="only", metavar="NAME", help="offer nets of this profile alone (default: all)")
     command("verify", _verify, "compare outputs with the run record, and scores with the predictions")
     command(
         "publish", _publish, "keep the scores of the last run under reports/published and renew the README's tables"
@@ -201,6 +205,12 @@ def _export(options: argparse.Namespace) -> int:
     from ser_utils.predicting import command
 
     return command.export(options)
+
+
+def _app(options: argparse.Namespace) -> int:
+    from ser_utils import app
+
+    return app.main(options)
 
 
 def _publish(options: argparse.Namespace) -> int:

@@ -258,4 +258,11 @@ def _write(report: dict[str, Any], name: str) -> None:
     print(f"\nkept in {target}")
 
 
-BENCHES: dict[str, Callable[[], int]] = {"features": bench_features}
+def bench_app() -> int:
+    """The live demo: latency of answers and of streaming, and twenty clients for a minute."""
+    from ser_utils.app import load
+
+    return load.bench(_print_table, _write)
+
+
+BENCHES: dict[str, Callable[[], int]] = {"features": bench_features, "app": bench_app}

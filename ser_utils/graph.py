@@ -69,9 +69,13 @@ LEAVES = {
         "tables/08_tests.csv",
     ],
     "09_evaluation": ["results.csv"],
+    "10_live_demo": ["tables/10_answers.csv"],
 }
 EVALUATION = "09_evaluation"  # reads the predictions of every notebook before it
-READS = {"07_pretrained_fusion": ("04_lstm", "05_cnn")}  # notebook → those whose predictions it joins to its own
+READS = {  # notebook → those whose predictions it joins to its own, or whose nets it asks
+    "07_pretrained_fusion": ("04_lstm", "05_cnn"),
+    "10_live_demo": ("04_lstm", "05_cnn"),
+}
 _NOT_SETTINGS = ("title", "notebooks")  # keys of a profile that no result depends on, or that have their own place
 
 

@@ -56,10 +56,12 @@ def test_help_names_every_word():
         assert word in done.stdout
 
 
-def test_an_unbuilt_word_says_so(project):
-    done = run_all(project, "app")
+def test_the_live_demo_refuses_an_address_of_another_computer(tmp_path):
+    known = os.environ | {"VIRTUAL_ENV": sys.prefix, "SER_OUT": str(tmp_path)}
+    command = ["bash", str(study.ROOT / "run_all.sh"), "app", "--host", "192.0.2.1"]
+    done = subprocess.run(command, env=known, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "not built yet" in done.stderr
+    assert "the page cannot be served at 192.0.2.1:7860" in one_line(done)
 
 
 @pytest.mark.parametrize("words", [("data",), ("data", "fetch")])

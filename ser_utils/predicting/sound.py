@@ -92,6 +92,28 @@ def pieces(
     yield from _windows(signal, sr, round(window_s * sr), round(hop_s * sr), seconds)
 
 
+def cut(y: np.ndarray, *, sr: int, max_s: float) -> list[Piece]:
+    """Sound that is in memory in the pieces that :func:`pieces` makes of a file.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n_samples,), dtype=float32]
+        Mono.
+    sr : int
+        Its sampling rate, Hz.
+    max_s : float
+        What a net hears at once, seconds.
+
+    Examples
+    --------
+    >>> [(piece.start_s, piece.end_s) for piece in cut(np.zeros(23, np.float32), sr=10, max_s=1.0)]
+    [(0.0, 1.0), (0.5, 1.5), (1.0, 2.0), (1.5, 2.3)]
+    """
+    if len(y) <= round(2 * max_s * sr):
+        return [Piece(0.0, len(y) / sr, y)]
+    return list(_windows(iter([y]), sr, round(max_s * sr), round(max_s / 2 * sr), len(y) / sr))
+
+
 def _up_to(blocks: Iterator[np.ndarray], n_samples: int) -> np.ndarray:
     """The first blocks, until they hold more than `n_samples` or end."""
     parts, n = [], 0

@@ -67,6 +67,37 @@ def predict(
     return _without_silent(table, refused), refused
 
 
+def hear(
+    y: np.ndarray, model: SavedModel, *, denoise: Callable[..., np.ndarray] | None = None
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Emotions of sound that is in memory, as :func:`predict` tells them of a file.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n_samples,), dtype=float32]
+        Mono, at ``model.spec.sr``.
+    model : SavedModel
+    denoise : callable, optional
+        As in :func:`predict`.
+
+    Returns
+    -------
+    table : pd.DataFrame
+        ``start_s, end_s, emotion, probability, p_<emotion>…``; a window without sound has no emotion.
+    heard : np.ndarray [shape=(n_samples,)]
+        What came out of the denoiser; of overlapping windows, the later one.
+    """
+    heard, batch = y.copy(), []
+    for piece in sound.cut(y, sr=model.spec.sr, max_s=model.spec.max_s):
+        clean, found = _features(piece, model, denoise)
+        start = round(piece.start_s * model.spec.sr)
+        heard[start : start + len(clean)] = clean
+        batch.append((Path(), piece, found))
+    rows = [row for i in range(0, len(batch), BATCH) for row in _answers(batch[i : i + BATCH], model)]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *(f"p_{label}" for label in model.labels)])
+    return table.drop(columns="file"), heard
+
+
 def check_windows(model: SavedModel, window_s: float | None, hop_s: float | None) -> None:
     """Refuse windows that the net cannot hear at once, or that leave gaps.
 
@@ -94,15 +125,21 @@ def _heard(
     **windows: float | None,
 ) -> Iterator[tuple[Path, sound.Piece, tuple[np.ndarray, int] | None]]:
     """Each piece with its features; None where it is silent."""
-    spec = model.spec
     for i, file in enumerate(files):
         watch(i)
-        for piece in _readable(file, refused, sr=spec.sr, max_s=spec.max_s, **windows):
-            y = piece.y
-            if denoise is not None and not piece.silent:
-                y = denoise(y, sr=spec.sr)
-            yield file, piece, None if sound.is_silent(y) else features.frames(y, spec)
+        for piece in _readable(file, refused, sr=model.spec.sr, max_s=model.spec.max_s, **windows):
+            yield file, piece, _features(piece, model, denoise)[1]
             watch(i + np.nan_to_num(piece.share))
+
+
+def _features(
+    piece: sound.Piece, model: SavedModel, denoise: Callable[..., np.ndarray] | None
+) -> tuple[np.ndarray, tuple[np.ndarray, int] | None]:
+    """A piece as the net hears it, and its features; None where it is silent."""
+    y = piece.y
+    if denoise is not None and not piece.silent:
+        y = denoise(y, sr=model.spec.sr)
+    return y, None if sound.is_silent(y) else features.frames(y, model.spec)
 
 
 def _readable(file: Path, refused: list[str], **how: Any) -> Iterator[sound.Piece]:

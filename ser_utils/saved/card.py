@@ -41,7 +41,8 @@ class Card:
     facts : mapping
         ``corpus, corpus_version, language, licence, synthetic`` of its training speech; ``split, folds, seeds`` and
         ``unheard_speakers``, the test speakers that it never heard; ``val_uar`` by which it was chosen; ``uar, uar_low,
-        uar_high`` of all nets of its kind on their test clips; ``model, n_parameters, weights_sha256, commit, code,
+        uar_high`` of all nets of its kind on their test clips; ``confidence``, from validation clips alone, where there
+        are any: see :mod:`ser_utils.saved.confidence`; ``model, n_parameters, weights_sha256, commit, code,
         packages``.
     echo : tuple of float
         Size of each feature of a known sound where the net was saved, so that code that computes others is found.

@@ -13,6 +13,7 @@ import numpy as np
 from ser_utils import features, study
 from ser_utils.corpora.base import Corpus
 from ser_utils.features import Frames, FrameSpec
+from ser_utils.saved import confidence
 from ser_utils.saved.card import Card, path_of, read_card, seal
 
 if TYPE_CHECKING:  # they import Keras
@@ -140,6 +141,8 @@ def save(
     if facts["split"] == "random" or any("speaker" in entry.leaks for entry in corpora):
         facts["unheard_speakers"] = []  # its test speakers are in training, too, or nobody knows them
     facts |= dict(zip(("uar", "uar_low", "uar_high"), map(float, uar), strict=True))
+    told = confidence.facts([result.validation for result in results], labels)
+    facts |= {"confidence": told} if told else {}
     facts |= {"n_parameters": int(model.count_params()), "weights_sha256": _weights_hash(model), **_code_facts()}
     card = Card(name, tuple(labels), spec, facts, _echo(spec))
     with study.atomic(target) as temporary:

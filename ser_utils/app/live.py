@@ -1,0 +1,73 @@
+"""Live speech: a window that slides over the last seconds of a microphone, and what was heard in it so far."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import soxr
+
+from ser_utils.app import sounds
+from ser_utils.app.hearing import NO_SPEECH, Heard, Settings, hear
+from ser_utils.app.nets import Nets
+from ser_utils.app.sounds import RATE, Sound
+
+WINDOW_S = 3.0
+STEP_S = 0.5  # between answers
+PACE = 0.5  # seconds of work per second of sound, at most
+KEPT = 240  # answers: two minutes
+
+
+@dataclass
+class Listening:
+    """What a listener remembers: the last window of sound, seconds since the start, those of them that no answer was
+    given for, and the answers so far."""
+
+    y: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.float32), repr=False)
+    seconds: float = 0.0
+    waiting: float = 0.0
+    rows: list[dict] = field(default_factory=list, repr=False)
+    heard: Heard | None = field(default=None, repr=False)
+    late: list[float] = field(default_factory=list)  # seconds of work per second of sound
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """``start_s, end_s, emotion, sure`` of the last two minutes; emotion is empty where nobody spoke."""
+        return pd.DataFrame(self.rows, columns=["start_s", "end_s", "emotion", "sure"])
+
+
+def step(listening: Listening, y: np.ndarray, rate: int, settings: Settings, nets: Nets) -> Listening:
+    """Take in what the microphone gave since the last step, and ask the net about the last :data:`WINDOW_S`.
+
+    The net is asked when :data:`STEP_S` have come together, and later where the last answer took more than
+    :data:`PACE` of that: a browser sends parts of any length, and whatever the machine, the page must not fall behind.
+
+    Parameters
+    ----------
+    listening : Listening
+        From the last step; left as it is.
+    y : np.ndarray [shape=(n_samples,)]
+        Mono, full scale ±1, any length.
+    rate : int
+        Hz.
+    settings : Settings
+    nets : Nets
+    """
+    start = time.perf_counter()
+    new = np.asarray(y, dtype=np.float32)
+    new = new if rate == RATE else soxr.resample(new, rate, RATE, quality="HQ")
+    window = np.concatenate([listening.y, new])[-round(WINDOW_S * RATE) :]
+    seconds, fresh = listening.seconds + len(new) / RATE, listening.waiting + len(new) / RATE
+    cost = listening.late[-1] * (listening.rows[-1]["end_s"] - listening.rows[-1]["start_s"]) if listening.rows else 0.0
+    if fresh < max(0.9 * STEP_S, cost / PACE):  # parts may fall a little short
+        return dataclasses.replace(listening, y=window, seconds=seconds, waiting=fresh)
+    heard = hear(Sound("microphone", window), settings, nets) if len(window) >= sounds.SPEECH_S * RATE else None
+    row = {"start_s": seconds - fresh, "end_s": seconds, "emotion": "", "sure": False}
+    if heard is not None and heard.verdict != NO_SPEECH:
+        last = heard.table.iloc[-1]
+        row |= {"emotion": last["emotion"], "sure": bool(last["sure"])}
+    spent = (time.perf_counter() - start) / fresh
+    return Listening(window, seconds, 0.0, [*listening.rows, row][-KEPT:], heard, [*listening.late, spent][-KEPT:])
