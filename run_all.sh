@@ -32,7 +32,8 @@ Words:
   data list            what is here of every corpus, its licence, and how to get it [--profile P]
   data get NAME…       fetch corpora, or say what has to be done by hand [--dry-run] [--keep]
   data check [NAME…]   name every file of a real corpus that is missing, unreadable or foreign [--profile P]
-  verify [PROFILE]     compare outputs with the run record, and scores with the saved predictions
+  verify [PROFILE]     compare outputs with the run record, and scores with the saved predictions and with the
+                       published results, or with another run: verify [PROFILE] --against DIR
   lab                  open the notebooks in JupyterLab
   bench [NAME…]        measure how fast the parts of the study are on this machine
   app                  not built yet
@@ -207,7 +208,12 @@ main() {
                 *) fail "'data${2:+ $2}' is unknown; use: data list, data get NAME…, data check [NAME…]" 2 ;;
             esac ;;
         bench) shift; enter_environment; exec "$PYTHON" -m ser_utils bench "$@" ;;
-        verify) enter_environment; exec "$PYTHON" -m ser_utils verify --profile "${2:-demo}" ;;
+        verify)
+            shift
+            local profile=demo
+            if [[ ${1:-} && ${1:-} != -* ]]; then profile=$1; shift; fi
+            enter_environment
+            exec "$PYTHON" -m ser_utils verify --profile "$profile" "$@" ;;
         lab) shift; enter_environment; exec "$PYTHON" -m jupyterlab --notebook-dir "$ROOT" "$@" ;;
         test) shift; enter_environment; run_tests "$@" ;;
         -*) enter_environment; exec "$PYTHON" -m ser_utils run --profile demo "$@" ;;

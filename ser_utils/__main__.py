@@ -97,7 +97,12 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("model", metavar="MODEL", help="net of the profile, or a .keras file")
     export.add_argument("--to", required=True, choices=["onnx", "tflite"])
     export.add_argument("--out", type=Path, metavar="FILE", help="default: beside the .keras file")
-    command("verify", _verify, "compare outputs with the run record, and scores with the predictions")
+    verify = command(
+        "verify", _verify, "compare outputs with the run record, scores with the predictions and with published ones"
+    )
+    verify.add_argument(
+        "--against", type=Path, metavar="DIR", help="another run to compare scores with (default: reports/published)"
+    )
     command(
         "publish", _publish, "keep the scores of the last run under reports/published and renew the README's tables"
     )
@@ -212,11 +217,17 @@ def _publish(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from ser_utils import verify
+    from ser_utils.report import compare, publish
 
     problems = verify.problems(options.profile)
     print(*problems, sep="\n", end="\n" if problems else "", file=sys.stderr)
     print(f"{options.profile}: {len(problems)} problems" if problems else f"{options.profile}: everything checks")
-    return int(bool(problems))
+    place = options.against or publish.FOLDER
+    if not options.against and not (place / f"{options.profile}.csv").is_file():
+        return int(bool(problems))  # nothing was published of this profile
+    lines, fine = compare.report(options.profile, place)
+    print("", *lines, sep="\n")
+    return int(bool(problems) or not fine)
 
 
 if __name__ == "__main__":
