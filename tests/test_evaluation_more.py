@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score, precision_score
 from test_evaluation import EMOTIONS, predictions
 
 from ser_utils import evaluation, study
-from ser_utils.evaluation import calibration, errors, selective, several
+from ser_utils.evaluation import artefacts, calibration, errors, selective, several
 
 
 def test_precisions_and_weighted_means_agree_with_scikit_learn():
@@ -139,6 +139,7 @@ def answers(n, *, seed, fold=0):
     _, p, truth = overconfident(n, seed=seed)
     table = pd.DataFrame({"clip_id": [f"c{seed}_{i}" for i in range(n)], "speaker": "s", "fold": fold, "seed": 0})
     table["y_true"] = np.array(EMOTIONS)[truth]
+    table["y_pred"] = np.array(EMOTIONS)[p.argmax(1)]
     return table.assign(**{f"p_{e}": p[:, i] for i, e in enumerate(EMOTIONS)})
 
 
@@ -149,7 +150,7 @@ def test_temperature_comes_from_the_validation_clips_of_the_same_net_alone(tmp_p
         folder.mkdir()
         (answers(300, seed=1) if fold == 0 else answers(300, seed=9)).to_parquet(folder / "predictions.parquet")
         answers(2000, seed=5).to_parquet(folder / "validation.parquet")
-    held = calibration.validations(test, tmp_path)
+    held = calibration.validations(artefacts.find(test, artefacts.index(tmp_path, tmp_path / "none")))
     assert list(held) == [(0, 0)]  # nobody kept validation answers of fold 1
     clips, temperatures = calibration.calibrated(test, held, EMOTIONS)
     found = calibration.calibration(clips, temperatures)

@@ -20,7 +20,7 @@ References
    doi:10.1162/rest.90.3.414
 """
 
-from ser_utils.evaluation import calibration, errors, selective
+from ser_utils.evaluation import artefacts, calibration, errors, selective
 from ser_utils.evaluation.ensembles import ensemble
 from ser_utils.evaluation.intervals import coverage, difference, differences
 from ser_utils.evaluation.paired import holm, swap_test
@@ -55,6 +55,7 @@ __all__ = [
     "SYSTEM",
     "TASK",
     "answers",
+    "artefacts",
     "bootstrap",
     "by_speaker",
     "calibration",

@@ -6,7 +6,7 @@ The temperature makes the mean log-loss as small as it can be on validation clip
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -103,38 +103,18 @@ def positions(table: pd.DataFrame, labels: Sequence[str]) -> tuple[np.ndarray, n
     return p, table["y_true"].map({label: i for i, label in enumerate(labels)}).to_numpy(dtype=int)
 
 
-def validations(predictions: pd.DataFrame, cache: Path) -> dict[tuple[int, int], pd.DataFrame]:
-    """Validation answers of the very nets that gave `predictions`, by seed and fold.
+def validations(found: Mapping[tuple[int, int], Path]) -> dict[tuple[int, int], pd.DataFrame]:
+    """Validation answers of trainings, by seed and fold, from :func:`artefacts.find`.
 
-    A net is known by its answers: the artefact of its training holds the same test probabilities. Nets that validated
-    on no clip, and models that train on all clips of a fold, have none.
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Of one system.
-    cache : Path
-        Folder with one artefact per training, each with ``predictions.parquet`` and ``validation.parquet``.
+    Nets that validated on no clip, and models that train on all clips of a fold, have none.
     """
-    wanted = {_marks(part): key for key, part in predictions.groupby(["seed", "fold"])}
-    found = {}
-    for file in sorted(cache.glob("*/validation.parquet")) if wanted else []:
-        key = wanted.get(_marks(pd.read_parquet(file.with_name("predictions.parquet"))))
-        table = pd.read_parquet(file) if key else ()
-        if len(table):
-            found[key] = table
-    return found
-
-
-def _marks(table: pd.DataFrame) -> frozenset[tuple[str, float]]:
-    """What tells the answers of two nets apart: clips, each with the probability of the answer."""
-    columns = [name for name in table if name.startswith("p_")]
-    best = table[columns].max(axis=1).round(6)
-    return frozenset(zip(table["clip_id"], best.tolist(), strict=True))
+    files = {key: folder / "validation.parquet" for key, folder in found.items()}
+    tables = {key: pd.read_parquet(file) for key, file in files.items() if file.is_file()}
+    return {key: table for key, table in tables.items() if len(table)}
 
 
 def calibrated(
-    predictions: pd.DataFrame, held: dict[tuple[int, int], pd.DataFrame], labels: Sequence[str]
+    predictions: pd.DataFrame, held: Mapping[tuple[int, int], pd.DataFrame], labels: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Probabilities of test clips at the temperature that the validation clips of the same fold and seed ask for.
 
@@ -142,7 +122,7 @@ def calibrated(
     ----------
     predictions : pd.DataFrame
         Of one system.
-    held : dict
+    held : mapping
         From :func:`validations`; folds without an entry are left out.
     labels : sequence of str
 
