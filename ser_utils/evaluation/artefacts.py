@@ -44,5 +44,5 @@ def marks(table: pd.DataFrame) -> int:
     (True, False)
     """
     columns = [name for name in table if name.startswith("p_")]
-    best = table[columns].max(axis=1).round(5)
+    best = table[columns].max(axis=1).astype(float).round(5)
     return hash(frozenset(zip(table["clip_id"], table["y_pred"], best.tolist(), strict=True)))

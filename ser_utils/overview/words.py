@@ -32,6 +32,27 @@ def made(leaders: pd.DataFrame) -> str:
     return "Made by " + ", ".join(links) + "; parameters of each are in its second cell and in `run.json`."
 
 
+def tight(texts: Any) -> list[str]:
+    """Scores whose intervals no line breaks.
+
+    Examples
+    --------
+    >>> tight(["0.5 [0.4, 0.6]"]) == ["0.5 [0.4,\\u00a00.6]"]
+    True
+    """
+    return [text.replace(", ", ",\u00a0") for text in texts]
+
+
+def held(table: pd.DataFrame) -> str:
+    """What the simulation of intervals says: ``speakers`` and ``clips``, percent."""
+    low, high = table["speakers"].min(), table["speakers"].max()
+    span = f"{low:.0f}" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f} to {high:.0f}"
+    return (
+        f"An interval over speakers holds the true score in {span} % of the simulated corpora, one over clips in "
+        f"{table['clips'].max():.0f} % at most: it is far too narrow."
+    )
+
+
 def slips(matrix: Any, names: list[str], n: int = 3) -> str:
     """The most frequent mistakes, as shares of what was spoken.
 
@@ -84,7 +105,7 @@ def conclusions(
         behind = f", {row.denoised:.2f} behind {row.denoiser}" if row.denoiser else ""
         after = f", {row.trained:.2f} after noisy training" if row.trained == row.trained else ""
         lines.append(
-            f"- **Noise, {row.corpus}, {row.snr_db:g} dB**: UAR of {row.model} falls from {row.clean:.2f} to "
-            f"{row.noisy:.2f}{behind}{after}."
+            f"- **Noise, {row.corpus}, {row.snr_db:g} dB**: {row.model} has a UAR of {row.clean:.2f} in quiet, "
+            f"{row.noisy:.2f} in noise{behind}{after}."
         )
     return lines
