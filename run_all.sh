@@ -19,12 +19,15 @@ NEEDED_KB=3500000
 usage() {
     cat <<'TEXT'
 usage: ./run_all.sh [PROFILE] [--from NN] [--only NN] [--dry-run] [--cores N]
+       ./run_all.sh [PROFILE] --from-predictions
        ./run_all.sh WORD [ARGUMENTS]
 
 PROFILE is a file under config/ (default: demo): smoke, demo, full, or your own.
   --only NN    bring one notebook, and what it needs, up to date (NN: its number)
   --from NN    run this and all later notebooks, even if nothing changed
   --dry-run    say what would run, and why
+  --from-predictions
+               train nothing: scores, evaluation and pages anew from the saved predictions
   --cores N    processor cores to use (default: all)
 
 Words:

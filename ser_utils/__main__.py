@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     everything.add_argument("--only", metavar="NN", help="one notebook and what it needs")
     everything.add_argument("--from", dest="start", metavar="NN", help="this and all later notebooks, changed or not")
     everything.add_argument("--dry-run", action="store_true", help="say what would run, and why")
+    everything.add_argument(
+        "--from-predictions", action="store_true", help="train nothing: rebuild the report from saved predictions"
+    )
     everything.add_argument("--cores", type=_cores, metavar="N", help="processor cores to use (default: all)")
     command("manifest", _manifest, "check the corpora and write the manifest")
     command("notebook", _notebook, "execute one notebook").add_argument("name", help="such as 04_lstm")
@@ -118,6 +121,14 @@ def _cores(text: str) -> int:
 def _run(options: argparse.Namespace) -> int:
     from ser_utils import graph
 
+    if options.from_predictions:
+        from ser_utils import rebuild
+
+        if options.only or options.start or options.dry_run:
+            raise study.UserError(
+                "--from-predictions rebuilds the whole report; leave out --only, --from and --dry-run"
+            )
+        return rebuild.rebuild(options.profile)
     return graph.run(
         options.profile, only=options.only, start=options.start, dry_run=options.dry_run, cores=options.cores
     )
