@@ -212,7 +212,7 @@ def calibration(
         scaled, temperatures = evaluation.calibration.calibrated(part, held, labels)
         facts: dict[str, object] = {
             "n_clips": len(told),
-            "ECE": evaluation.calibration.ece(told["sure"], told["right"]),
+            "ECE": evaluation.calibration.ece(told["sure"], told["right"], n_bins=n_bins),
         }
         if len(scaled):
             facts = evaluation.calibration.calibration(scaled, temperatures, n_bins=n_bins)
