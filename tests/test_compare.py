@@ -85,6 +85,8 @@ def test_a_system_that_went_missing_is_named_and_a_corpus_that_is_not_here_is_no
     grown = compare.compare(both, ours)
     assert set(grown.loc[grown["level"] == "new", "model"]) == {"cnn"}
     assert compare.agrees(grown)
+    old = both[~both["metric"].str.startswith("weighted")]  # a metric that is new makes nothing else different
+    assert set(compare.compare(both, old)["level"]) == {"identical", "new"}
     assert not compare.agrees(compare.compare(both, elsewhere))  # nothing was compared
 
 

@@ -50,7 +50,7 @@ def compare(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
         old[[*key, *columns]], on=key, how="outer", suffixes=("", "_reference"), indicator="side"
     )
     level = _moved(both)
-    same = level.eq("identical").groupby([both[name] for name in key[:-1]]).transform("all")
+    same = (level.eq("identical") | both["side"].ne("both")).groupby([both[name] for name in key[:-1]]).transform("all")
     level = level.mask(level.eq("identical") & ~same, "within tolerance")  # equal by coincidence
     level = level.mask(both["side"] == "left_only", "new").mask(both["side"] == "right_only", "missing")
     told = both.assign(level=pd.Categorical(level, LEVELS), reference=both["value_reference"])
