@@ -19,12 +19,15 @@ NEEDED_KB=3500000
 usage() {
     cat <<'TEXT'
 usage: ./run_all.sh [PROFILE] [--from NN] [--only NN] [--dry-run] [--cores N]
+       ./run_all.sh [PROFILE] --from-predictions
        ./run_all.sh WORD [ARGUMENTS]
 
 PROFILE is a file under config/ (default: demo): smoke, demo, full, or your own.
   --only NN    bring one notebook, and what it needs, up to date (NN: its number)
   --from NN    run this and all later notebooks, even if nothing changed
   --dry-run    say what would run, and why
+  --from-predictions
+               train nothing: scores, evaluation and pages anew from the saved predictions
   --cores N    processor cores to use (default: all)
 
 Words:
@@ -32,7 +35,8 @@ Words:
   data list            what is here of every corpus, its licence, and how to get it [--profile P]
   data get NAME…       fetch corpora, or say what has to be done by hand [--dry-run] [--keep]
   data check [NAME…]   name every file of a real corpus that is missing, unreadable or foreign [--profile P]
-  verify [PROFILE]     compare outputs with the run record, and scores with the saved predictions
+  verify [PROFILE]     compare outputs with the run record, and scores with the saved predictions and with the
+                       published results, or with another run: verify [PROFILE] --against DIR
   lab                  open the notebooks in JupyterLab
   bench [NAME…]        measure how fast the parts of the study are on this machine
   app                  try the nets in the browser: microphone or file [--host H] [--port N] [--profile P]
@@ -206,7 +210,12 @@ main() {
                 *) fail "'data${2:+ $2}' is unknown; use: data list, data get NAME…, data check [NAME…]" 2 ;;
             esac ;;
         bench) shift; enter_environment; exec "$PYTHON" -m ser_utils bench "$@" ;;
-        verify) enter_environment; exec "$PYTHON" -m ser_utils verify --profile "${2:-demo}" ;;
+        verify)
+            shift
+            local profile=demo
+            if [[ ${1:-} && ${1:-} != -* ]]; then profile=$1; shift; fi
+            enter_environment
+            exec "$PYTHON" -m ser_utils verify --profile "$profile" "$@" ;;
         lab) shift; enter_environment; exec "$PYTHON" -m jupyterlab --notebook-dir "$ROOT" "$@" ;;
         test) shift; enter_environment; run_tests "$@" ;;
         -*) enter_environment; exec "$PYTHON" -m ser_utils run --profile demo "$@" ;;

@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     everything.add_argument("--only", metavar="NN", help="one notebook and what it needs")
     everything.add_argument("--from", dest="start", metavar="NN", help="this and all later notebooks, changed or not")
     everything.add_argument("--dry-run", action="store_true", help="say what would run, and why")
+    everything.add_argument(
+        "--from-predictions", action="store_true", help="train nothing: rebuild the report from saved predictions"
+    )
     everything.add_argument("--cores", type=_cores, metavar="N", help="processor cores to use (default: all)")
     command("manifest", _manifest, "check the corpora and write the manifest")
     command("notebook", _notebook, "execute one notebook").add_argument("name", help="such as 04_lstm")
@@ -101,7 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     app.add_argument("--host", default="127.0.0.1", help="address to serve (default: 127.0.0.1, this computer alone)")
     app.add_argument("--port", type=int, default=7860, help="0 takes a free one (default: 7860)")
     app.add_argument("--profile", dest="only", metavar="NAME", help="offer nets of this profile alone (default: all)")
-    command("verify", _verify, "compare outputs with the run record, and scores with the predictions")
+    verify = command(
+        "verify", _verify, "compare outputs with the run record, scores with the predictions and with published ones"
+    )
+    verify.add_argument(
+        "--against", type=Path, metavar="DIR", help="another run to compare scores with (default: reports/published)"
+    )
     command(
         "publish", _publish, "keep the scores of the last run under reports/published and renew the README's tables"
     )
@@ -117,6 +125,14 @@ def _cores(text: str) -> int:
 def _run(options: argparse.Namespace) -> int:
     from ser_utils import graph
 
+    if options.from_predictions:
+        from ser_utils import rebuild
+
+        if options.only or options.start or options.dry_run:
+            raise study.UserError(
+                "--from-predictions rebuilds the whole report; leave out --only, --from and --dry-run"
+            )
+        return rebuild.rebuild(options.profile)
     return graph.run(
         options.profile, only=options.only, start=options.start, dry_run=options.dry_run, cores=options.cores
     )
@@ -222,11 +238,17 @@ def _publish(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from ser_utils import verify
+    from ser_utils.report import compare, publish
 
     problems = verify.problems(options.profile)
     print(*problems, sep="\n", end="\n" if problems else "", file=sys.stderr)
     print(f"{options.profile}: {len(problems)} problems" if problems else f"{options.profile}: everything checks")
-    return int(bool(problems))
+    place = options.against or publish.FOLDER
+    if not options.against and not (place / f"{options.profile}.csv").is_file():
+        return int(bool(problems))  # nothing was published of this profile
+    lines, fine = compare.report(options.profile, place)
+    print("", *lines, sep="\n")
+    return int(bool(problems) or not fine)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from walk_results import differing
 
 from ser_utils import report, study
+from ser_utils.report import crate
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +43,19 @@ def test_pages_are_sound(smoke):
     out, _ = smoke
     pages = sorted((out / "reports" / "smoke").glob("*.html"))
     assert {page.name: report.problems(page) for page in pages} == {page.name: [] for page in pages}
+
+
+def test_every_result_can_be_computed_from_the_saved_predictions(smoke):
+    reports = smoke[0] / "reports" / "smoke"
+    files = [reports / "predictions" / f"{name}.parquet" for name in study.load_profile("smoke")["notebooks"]]
+    assert differing(reports / "results.csv", [file for file in files if file.is_file()]) == []
+    for file in sorted((reports / "results").glob("*.csv")):
+        assert differing(file, [reports / "predictions" / f"{file.stem}.parquet"]) == []
+
+
+def test_the_crate_is_valid(smoke):
+    reports = smoke[0] / "reports" / "smoke"
+    assert crate.problems(json.loads((reports / crate.FILE).read_text(encoding="utf-8")), reports) == []
 
 
 def test_names_the_corpus_synthetic(smoke):

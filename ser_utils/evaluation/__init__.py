@@ -20,9 +20,11 @@ References
    doi:10.1162/rest.90.3.414
 """
 
+from ser_utils.evaluation import artefacts, calibration, errors, selective
 from ser_utils.evaluation.ensembles import ensemble
 from ser_utils.evaluation.intervals import coverage, difference, differences
 from ser_utils.evaluation.paired import holm, swap_test
+from ser_utils.evaluation.permuted import permuted
 from ser_utils.evaluation.predictions import (
     SYSTEM,
     TASK,
@@ -45,6 +47,7 @@ from ser_utils.evaluation.results import (
     uar_by,
 )
 from ser_utils.evaluation.scores import bootstrap, classes, confusion, metrics, speaker_counts, uar
+from ser_utils.evaluation.several import by_speaker, ranking, wilcoxon
 
 __all__ = [
     "BASELINES",
@@ -52,7 +55,10 @@ __all__ = [
     "SYSTEM",
     "TASK",
     "answers",
+    "artefacts",
     "bootstrap",
+    "by_speaker",
+    "calibration",
     "classes",
     "confusion",
     "corrected_t",
@@ -60,6 +66,7 @@ __all__ = [
     "difference",
     "differences",
     "ensemble",
+    "errors",
     "headline",
     "holm",
     "interval_text",
@@ -69,12 +76,16 @@ __all__ = [
     "load_results",
     "mcnemar",
     "metrics",
+    "permuted",
+    "ranking",
     "results_table",
     "save_predictions",
     "save_results",
+    "selective",
     "speaker_counts",
     "swap_test",
     "uar",
     "uar_by",
     "validate_predictions",
+    "wilcoxon",
 ]

@@ -103,15 +103,17 @@ def coverage(
     clips: int = 56,
     spread: float = 1.0,
     level: float = 0.95,
+    over: str = "speakers",
     n_trials: int = 2000,
     n_resamples: int = 5000,
     seed: int = 0,
 ) -> float:
-    """How often the interval over speakers holds the true score, in a simulation in which that score is known.
+    """How often an interval holds the true score, in a simulation in which that score is known.
 
     Each trial draws a corpus: a speaker's chance of being understood has a logit from a normal distribution around 0,
     and each of the speaker's clips is understood with that chance. The classes are of equal size, so the score is the
-    mean over speakers, its true value 0.5, and its interval that of :func:`bootstrap`.
+    mean over speakers, its true value 0.5, and its interval that of :func:`bootstrap`, or what one gets who takes the
+    clips for independent and draws them.
 
     Parameters
     ----------
@@ -123,6 +125,8 @@ def coverage(
         Standard deviation over speakers, in logits.
     level : float
         Nominal coverage, 0 … 1.
+    over : {"speakers", "clips"}
+        What is drawn.
     n_trials, n_resamples, seed : int
 
     Returns
@@ -138,8 +142,15 @@ def coverage(
     rng = np.random.default_rng(seed)
     chance = 1 / (1 + np.exp(-rng.normal(0, spread, (n_trials, n_speakers))))
     right = rng.binomial(clips, chance) / clips
+    if over not in ("speakers", "clips"):
+        raise study.UserError(f"intervals are drawn over speakers or clips, not over '{over}'")
+    n_clips = n_speakers * clips
     held = 0
     for scores in right:
-        low, high = percentiles(resampled(scores, n_resamples=n_resamples, seed=seed) / n_speakers, level)
+        if over == "clips":  # how many of n drawn clips are right follows a binomial distribution
+            draws = rng.binomial(n_clips, scores.mean(), n_resamples) / n_clips
+        else:
+            draws = resampled(scores, n_resamples=n_resamples, seed=seed) / n_speakers
+        low, high = percentiles(draws, level)
         held += low <= 0.5 <= high
     return held / n_trials

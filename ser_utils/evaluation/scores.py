@@ -61,20 +61,27 @@ def metrics(counts: np.ndarray, labels: Sequence[str]) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of np.ndarray [shape=(...)]
-        ``UAR``; ``WA`` (share of all clips that are right); ``macro_F1``; ``recall_<label>`` (NaN without clips).
+        ``UAR``, the macro recall; ``WA``, the share of all clips that are right and the weighted recall; ``macro_F1``,
+        ``macro_precision``; ``weighted_F1``, ``weighted_precision``, with weights by clips of the true class;
+        ``recall_<label>`` (NaN without clips).
 
     Examples
     --------
-    >>> {name: float(value) for name, value in metrics(np.array([[1, 0], [1, 1]]), ["happy", "sad"]).items()}
-    {'UAR': 0.75, 'WA': 0.6666666666666666, 'macro_F1': 0.6666666666666666, 'recall_happy': 1.0, 'recall_sad': 0.5}
+    >>> found = metrics(np.array([[1, 0], [1, 1]]), ["happy", "sad"])
+    >>> {name: round(float(found[name]), 2) for name in ("UAR", "WA", "macro_F1", "weighted_precision", "recall_sad")}
+    {'UAR': 0.75, 'WA': 0.67, 'macro_F1': 0.67, 'weighted_precision': 0.83, 'recall_sad': 0.5}
     """
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     support, predicted = counts.sum(axis=-1), counts.sum(axis=-2)
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = hits / support
         f1 = np.where(support > 0, 2 * hits / (support + predicted), np.nan)
+        precision = np.where(support > 0, hits / np.maximum(predicted, 1e-12), np.nan)
         accuracy = hits.sum(axis=-1) / support.sum(axis=-1)
+        share = support / support.sum(axis=-1, keepdims=True)
     means = {"UAR": np.nanmean(recall, axis=-1), "WA": accuracy, "macro_F1": np.nanmean(f1, axis=-1)}
+    means |= {"macro_precision": np.nanmean(precision, axis=-1)}
+    means |= {f"weighted_{k}": np.nansum(share * v, axis=-1) for k, v in (("F1", f1), ("precision", precision))}
     return means | {f"recall_{label}": recall[..., i] for i, label in enumerate(labels)}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ser_utils import study
-from ser_utils.report import headline
+from ser_utils.report import cards, crate, headline
 from ser_utils.report.figures import described, figure_html
 from ser_utils.report.pages import NOTEBOOKS, mark_old, number_captions, page_title, templates, tie_pages
 from ser_utils.report.record import load_records, load_waiting, run_record
@@ -28,7 +28,7 @@ SECTIONS = (
 
 
 def render_index(profile: str) -> Path:
-    """Write ``index.html`` and ``run.json`` of a profile from what its notebooks left on disk.
+    """Write ``index.html``, ``run.json``, the cards and the crate of a profile from what its notebooks left on disk.
 
     Nothing is computed anew: scores come from the results tables, everything else from records and manifests. Links
     between pages are pointed at the pages that exist by now.
@@ -76,6 +76,8 @@ def render_index(profile: str) -> Path:
     with study.atomic(index) as temporary:
         temporary.write_text(_page(context, places.reports), encoding="utf-8")
     _tie_all(places.reports, run["waiting"])
+    cards.write(places.reports, run, context["blocks"], corpora)
+    crate.write(places.reports, run, corpora)
     return index
 
 
