@@ -6,7 +6,6 @@ import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
@@ -38,9 +37,9 @@ def sounds(tmp_path_factory) -> Path:
     """A microphone's wav at 48 kHz, and files to upload."""
     folder = tmp_path_factory.mktemp("sounds")
     sf.write(folder / "microphone.wav", soxr.resample(sentence(6.0), 16000, 48000), 48000)
-    sf.write(folder / "sentence.wav", sentence(0.9), 16000)
     sf.write(folder / "sentence.mp3", sentence(0.9), 16000)
-    (folder / "broken.wav").write_bytes((folder / "sentence.wav").read_bytes()[:9000])
+    sf.write(folder / "broken.wav", sentence(0.9), 16000)
+    (folder / "broken.wav").write_bytes((folder / "broken.wav").read_bytes()[:9000])
     return folder
 
 
@@ -156,10 +155,9 @@ def test_net_and_denoiser_are_switched(page):
     assert "too soft" not in page.locator("#answer").inner_text()
 
 
-@pytest.mark.parametrize("kind", ["wav", "mp3"])
-def test_files_are_heard(page, sounds, kind):
-    upload(page, sounds / f"sentence.{kind}")
-    assert verdict(page, name=f"sentence.{kind}") in ANSWERS
+def test_a_file_is_heard(page, sounds):
+    upload(page, sounds / "sentence.mp3")
+    assert verdict(page, name="sentence.mp3") in ANSWERS
 
 
 def test_a_broken_file_is_told_in_a_sentence(page, sounds):
@@ -181,15 +179,6 @@ def test_an_example_is_heard_and_its_predictions_are_taken_away(page, tmp_path):
     table = pd.read_csv(tmp_path / "a.csv")
     assert table["model"].tolist() == [NAMES[1]]
     assert table[[f"p_{label}" for label in LABELS]].to_numpy().sum() == pytest.approx(1, abs=1e-4)
-
-
-def test_live_speech_has_a_timeline(page):
-    page.get_by_role("tab", name="Live").click()
-    page.locator("#stream .record-button").first.click()
-    page.locator("#live .timeline span").nth(1).wait_for()
-    page.locator("#stream .stop-button").first.click()
-    assert page.locator("#live .verdict").inner_text() in (*ANSWERS, "no speech heard")
-    assert np.isfinite(float(re.search(r"per second of sound: (\d+\.\d+)", page.locator("#live").inner_text())[1]))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -81,11 +81,11 @@ def _file(file: Path, name: str) -> dict[str, Any]:
 
 
 def _id(corpus: Mapping[str, Any]) -> str:
-    address = str(corpus.get("address") or "")
-    return address if address.startswith(("https://", "http://")) else f"#corpus-{corpus['name']}"
+    return f"#corpus-{corpus['name']}"  # not its address, which two corpora may share
 
 
 def _corpus(corpus: Mapping[str, Any]) -> dict[str, Any]:
+    address = str(corpus.get("address") or "")
     return {
         "@id": _id(corpus),
         "@type": "Dataset",
@@ -94,7 +94,7 @@ def _corpus(corpus: Mapping[str, Any]) -> dict[str, Any]:
         "description": f"{corpus['n_used']} clips used of {corpus['n_clips']}",
         "license": corpus.get("licence") or "unknown",
         "sha256": corpus["sha256"],
-    }
+    } | ({"url": address} if address.startswith(("https://", "http://")) else {})
 
 
 def _action(run: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
