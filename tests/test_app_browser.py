@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,7 @@ from ser_utils.corpora import demo
 
 pytestmark = pytest.mark.browser
 FAKE = "--use-fake-device-for-media-stream --use-fake-ui-for-media-stream --use-file-for-fake-audio-capture="
-PATIENCE_MS = 120_000
+PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,7 @@ def sounds(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("sounds")
     sf.write(folder / "microphone.wav", soxr.resample(sentence(6.0), 16000, 48000), 48000)
     sf.write(folder / "sentence.mp3", sentence(0.9), 16000)
+    sf.write(folder / "second.wav", sentence(0.9), 16000)
     sf.write(folder / "broken.wav", sentence(0.9), 16000)
     (folder / "broken.wav").write_bytes((folder / "broken.wav").read_bytes()[:9000])
     return folder
@@ -166,6 +168,16 @@ def test_a_broken_file_is_told_in_a_sentence(page, sounds):
     told.wait_for()
     assert told.inner_text().startswith("broken.wav: truncated")
     assert page.locator("#details figure").count() == 0
+
+
+def test_a_second_file_is_heard_although_the_first_one_is_still_in_work(page, sounds, monkeypatch):
+    drawn, slow = threading.Event(), app.page.words.details
+    monkeypatch.setattr("ser_utils.app.words.details", lambda heard: (drawn.wait(20), slow(heard))[1])
+    upload(page, sounds / "sentence.mp3")
+    verdict(page, name="sentence.mp3")
+    upload(page, sounds / "second.wav")
+    drawn.set()
+    assert verdict(page, name="second.wav") in ANSWERS
 
 
 def test_an_example_is_heard_and_its_predictions_are_taken_away(page, tmp_path):

@@ -200,6 +200,7 @@ def _recording(known: Nets, chosen: list[Any]) -> None:
     same = {
         "api_visibility": "private",
         "show_progress": "hidden",
+        "trigger_mode": "always_last",  # "once" drops a sound that comes while the last one's pictures are drawn
         "concurrency_limit": AT_ONCE,
         "concurrency_id": "net",
     }
