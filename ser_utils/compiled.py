@@ -27,7 +27,7 @@ librosa.yin(y, fmin=65, fmax=500, sr=16000)
 
 
 def once() -> None:
-    """Fill ``$NUMBA_CACHE_DIR`` if no process has done so with these versions; others wait meanwhile.
+    """Fill ``$NUMBA_CACHE_DIR`` if no process of this environment has done so; others wait meanwhile.
 
     What lies there without a mark of completion may be spoilt, and is removed.
 
@@ -38,7 +38,8 @@ def once() -> None:
     """
     folder = Path(os.environ["NUMBA_CACHE_DIR"])
     versions = study.versions("librosa", "numba", "numpy")
-    mark = folder / ("complete-" + "-".join(versions.values()))
+    place = study.digest(sys.prefix, length=8)  # Numba finds what it compiled by the path of the source
+    mark = folder / "-".join(["complete", *versions.values(), place])
     if mark.is_file():
         return
     try:

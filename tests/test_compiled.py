@@ -32,6 +32,13 @@ def test_a_spoilt_cache_is_made_anew_and_a_whole_one_is_kept(folder, tmp_path):
     assert (tmp_path / "told").read_text() == "x"
 
 
+def test_another_environment_compiles_anew(folder, tmp_path, monkeypatch):
+    compiled.once()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "elsewhere"))
+    compiled.once()
+    assert (tmp_path / "told").read_text() == "xx"
+
+
 def test_of_many_processes_one_compiles(folder, tmp_path):
     code = f"from ser_utils import compiled; compiled.COMPILE = {TOLD!r}; compiled.once()"
     runs = [subprocess.Popen([sys.executable, "-c", code], cwd=study.ROOT, env=os.environ) for _ in range(3)]

@@ -312,6 +312,9 @@ def test_the_rungs_of_the_ladder_leak_what_they_say(out, monkeypatch):
             training.fit_normaliser(folds[0], dataclasses.replace(experiment, allow_leaks=leaks))
     assert seen["unseen"][0].allow_leaks == ()
     evaluation.validate_predictions(table.drop(columns="n_train"))
+    monkeypatch.setattr(leakage.study, "pmap", None)  # nothing is trained twice
+    again = trials.ladder(trials.Variant(*NET), red, PROFILE, chains=["noise"], n_groups=4, max_folds=1, jobs=1)
+    pd.testing.assert_frame_equal(again, table)
 
 
 def test_a_corpus_that_shares_speakers_has_no_rung_unseen(out):

@@ -12,6 +12,7 @@ from ser_utils.training.folds import (
     predictions_table,
 )
 from ser_utils.training.merging import Merged, by_corpus, cross_corpus_fold, merge, remapped
+from ser_utils.training.missing import missing
 from ser_utils.training.recipe import Recipe
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "learning_rate",
     "load_model",
     "merge",
+    "missing",
     "predict",
     "predictions_table",
     "remapped",

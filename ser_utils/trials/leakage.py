@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from ser_utils import augment, corpora, splits, study, training
 from ser_utils.features import Frames
 from ser_utils.splits import Fold
+from ser_utils.training import Experiment
 from ser_utils.trials.tables import constants
 from ser_utils.trials.variants import Task, Variant, experiment, frames, joined
 
@@ -61,18 +64,36 @@ def ladder(
         del worlds["unseen"]
     if chains:
         worlds = {"copies": _with_copies(variant, task, own, profile, chains, seed)} | worlds
-    parts = []
+    climbs = []
     for rung, (rows, sound) in worlds.items():
         folds = _folds(rung, rows, task, n_groups, seed)[: max_folds or None]
         leaks = {"name": f"{task.name}, rung {rung}", "allow_leaks": RUNGS[rung], "n_folds": len(folds)}
-        whole = experiment(variant, task, profile, manifest=rows, frames=sound, **leaks)
-        cache = study.paths(profile).derived / "folds"
+        climbs.append((rung, experiment(variant, task, profile, manifest=rows, frames=sound, **leaks), folds))
+    cache = study.paths(profile).derived / "folds"
+    _train(climbs, f"{task.name}: rungs × folds", seed=seed, cache=cache, jobs=jobs)
+    parts = []
+    for rung, whole, folds in climbs:
         found = training.cross_validate(whole, folds, seeds=[seed], cache=cache, jobs=jobs)
         known = {"corpus": task.name, "corpus_version": task.entry.version, "split": rung}
         table = training.predictions_table(found, **known, **constants(variant, profile))
         n_train = {int(result.facts["fold"]): int(result.facts["n_train"]) for result in found}
         parts.append(table.assign(n_train=table["fold"].map(n_train)))
     return pd.concat(parts, ignore_index=True)
+
+
+def _train(
+    climbs: Sequence[tuple[str, Experiment, Sequence[Fold]]], desc: str, *, seed: int, cache: Path, jobs: int | None
+) -> None:
+    """Train what the cache lacks of all rungs side by side: a rung of one fold would keep one core busy."""
+    missing = [
+        (whole, fold) for _, whole, folds in climbs for fold in training.missing(whole, folds, seed=seed, cache=cache)
+    ]
+    if missing:
+        study.pmap(functools.partial(_train_one, seed=seed, cache=cache), missing, desc=desc, jobs=jobs)
+
+
+def _train_one(cell: tuple[Experiment, Fold], *, seed: int, cache: Path) -> None:
+    training.cross_validate(cell[0], [cell[1]], seeds=[seed], cache=cache, jobs=1)
 
 
 def _folds(rung: str, rows: pd.DataFrame, task: Task, n_groups: int, seed: int) -> list[Fold]:
