@@ -1,4 +1,4 @@
-"""Results that are kept: a copy of one run's scores under ``reports/published`` and the README's table made from it."""
+"""Results that are kept: what one run found, copied to ``reports/published``, and the README's table made from it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,33 @@ import re
 import shutil
 from pathlib import Path
 
-from ser_utils import study
+import pandas as pd
+
+from ser_utils import evaluation, study
+from ser_utils.overview import families
 
 FOLDER = study.ROOT / "reports" / "published"
 FIGURE = "09_uar.png"
 KEPT = ("run_id", "commit", "dirty", "seeds", "parameters", "environment", "manifest")  # of the run record
+PAGES = ("*.html", "*.md", "run.json", "tables/*.csv")
+MOST_BYTES = 15_000_000
+SOUND = re.compile(r"data:audio|<audio")
 
 
 def publish(profile: str) -> list[Path]:
-    """Keep the scores, the headline figure and the provenance of the last run of `profile`, and renew the README.
+    """Keep scores, headline table and figure, and provenance of the last run of `profile`, and renew the README.
+
+    The pages and tables are kept, too, where the profile embeds no sound (``embed_audio: false``).
 
     Returns
     -------
     list of Path
-        Files written.
+        Files and folders written.
 
     Raises
     ------
     study.UserError
-        When the run is not complete.
+        When the run is not complete, or its pages hold sound or are too large for a repository.
     """
     places = study.paths(profile)
     sources = {
@@ -36,50 +44,88 @@ def publish(profile: str) -> list[Path]:
     for file in [*sources, record]:
         if not file.is_file():
             raise study.UserError(f"{file}: missing, so there is nothing to publish; run ./run_all.sh {profile} first")
+    pages = [] if study.load_profile(profile)["embed_audio"] else _pages(places.reports)
     for source, target in sources.items():
         with study.atomic(target) as temporary:
             shutil.copyfile(source, temporary)
+    with study.atomic(FOLDER / f"{profile}_headline.csv") as temporary:
+        leaders(profile).to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
     facts = json.loads(record.read_text(encoding="utf-8"))
     with study.atomic(FOLDER / f"{profile}.json") as temporary:
         kept = {key: facts[key] for key in KEPT if key in facts}
         temporary.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    kept_pages = [_copy(pages, places.reports, FOLDER / profile)] if pages else []
     readme = study.ROOT / "README.md"
     with study.atomic(readme) as temporary:
         temporary.write_text(renewed(readme.read_text(encoding="utf-8")), encoding="utf-8")
-    return [*sources.values(), FOLDER / f"{profile}.json", readme]
+    return [*sources.values(), *(FOLDER / f"{profile}{end}" for end in ("_headline.csv", ".json")), *kept_pages, readme]
+
+
+def leaders(profile: str) -> pd.DataFrame:
+    """The best system of each family and task in the last run of `profile`, and the chance of each task."""
+    results = evaluation.load_results(study.paths(profile).reports / "results.csv")
+    board = families.placed(evaluation.headline(results), families.made_by(profile))
+    chance = board[board["model"] == "chance"].set_index(evaluation.TASK)["UAR"].rename("chance")
+    return families.best(board).join(chance, on=evaluation.TASK).drop(columns=["note", "notebook"])
+
+
+def _pages(reports: Path) -> list[Path]:
+    """What a reader opens, after a look at what must not be published."""
+    found = sorted(file for pattern in PAGES for file in reports.glob(pattern))
+    for page in (file for file in found if file.suffix == ".html"):
+        if SOUND.search(page.read_text(encoding="utf-8")):
+            raise study.UserError(
+                f"{page}: holds sound, which is not published; set embed_audio to false and run again"
+            )
+    if (size := sum(file.stat().st_size for file in found)) > MOST_BYTES:
+        raise study.UserError(
+            f"{reports}: pages and tables of {size / 1e6:.1f} MB are more than the {MOST_BYTES / 1e6:.0f} MB that a "
+            "repository should hold; show less, or smaller figures"
+        )
+    return found
+
+
+def _copy(files: list[Path], source: Path, target: Path) -> Path:
+    shutil.rmtree(target, ignore_errors=True)
+    with study.atomic(target) as temporary:
+        for file in files:
+            place = temporary / file.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
+    return target
 
 
 def renewed(readme: str) -> str:
-    """`readme` with the table of ``reports/published/<profile>.csv`` between each pair of its markers."""
+    """`readme` with the table of ``reports/published/<profile>_headline.csv`` between each pair of its markers."""
 
     def block(match: re.Match[str]) -> str:
-        file = FOLDER / f"{match['profile']}.csv"
-        return match["begin"] + (markdown(file) if file.is_file() else "") + match["end"]
+        known = (FOLDER / f"{match['profile']}_headline.csv").is_file()
+        return match["begin"] + (markdown(match["profile"]) if known else "") + match["end"]
 
     pattern = r"(?P<begin><!-- results:(?P<profile>\w+) -->\n).*?(?P<end><!-- /results -->)"
     return re.sub(pattern, block, readme, flags=re.DOTALL)
 
 
-def markdown(file: Path) -> str:
-    """Headline table of a results file as Markdown: each model on the features that suit it best, best first.
-
-    Features that other clips of the test speaker standardise have rows of their own.
-    """
-    from ser_utils import evaluation
-
-    table = evaluation.headline(evaluation.load_results(file))
-    table["known"] = evaluation.knows_speaker(table["features"])
-    table = table.drop_duplicates([*evaluation.TASK, "model", "known"])
+def markdown(profile: str) -> str:
+    """The published headline table as Markdown: the best system of each family, best first, beside chance."""
+    table = pd.read_csv(FOLDER / f"{profile}_headline.csv", keep_default_na=False)
+    limits = ["ci_low", "ci_high"]
+    table[limits] = table[limits].apply(pd.to_numeric)  # empty: no interval
     lines = [
-        "| corpus | split | model | features | UAR [95 % interval] | WA | macro-F1 | clips | speakers | seeds |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| corpus | split | family | model | features | UAR [95 % interval] | WA | chance | clips | speakers | seeds |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in table.itertuples():
-        model = row.model.replace("_", " ")
+        names = [row.corpus, row.split.replace("_", " "), row.family, row.model.replace("_", " "), row.features]
+        names[3] += f", {row.train_regime}" if row.train_regime != "clean" else ""
         score = evaluation.interval_text(row.UAR, row.ci_low, row.ci_high)
-        numbers = f"{row.WA:.3f} | {row.macro_F1:.3f} | {row.n_clips} | {row.n_speakers} | {row.n_seeds}"
-        features = "–" if row.features == "none" else row.features
-        lines.append(f"| {row.corpus} | {row.split.replace('_', ' ')} | {model} | {features} | {score} | {numbers} |")
-    run = evaluation.load_results(file)["run_id"].iloc[0]
-    more = f" Every system is in [{file.name}](reports/published/{file.name})."
-    return "\n".join([*lines, "", f"Run `{run}`.{more}", ""])
+        numbers = [f"{row.WA:.3f}", f"{row.chance:.3f}", row.n_clips, row.n_speakers, row.n_seeds]
+        lines.append("| " + " | ".join(map(str, [*names, score, *numbers])) + " |")
+    more = f"Every system is in [{profile}.csv](reports/published/{profile}.csv)"
+    if (FOLDER / profile / "index.html").is_file():
+        more += f", the pages in [{profile}](reports/published/{profile}) (open `index.html` there)"
+    return "\n".join([*lines, "", f"Run `{_run_id(profile)}`. {more}.", ""])
+
+
+def _run_id(profile: str) -> str:
+    return json.loads((FOLDER / f"{profile}.json").read_text(encoding="utf-8"))["run_id"]
