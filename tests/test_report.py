@@ -46,6 +46,23 @@ def test_figure_is_byte_stable_and_carries_its_words():
     assert described(png) == ("Five clouds of points.", "Pitch; n = 200 clips.")
 
 
+def test_a_picture_of_many_colours_takes_a_fraction_of_its_bytes_and_looks_the_same():
+    import matplotlib.pyplot as plt
+    from PIL import Image
+
+    fig, ax = plt.subplots(dpi=100)
+    ax.imshow(np.random.default_rng(0).random((120, 160)), interpolation="bicubic")
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=150, bbox_inches="tight", pad_inches=0.12)
+    report.figure(fig, "01_noise", profile=PROFILE, alt="Noise.", caption="Levels from −1 to 1.")
+    file = study.paths(PROFILE).figures / "01_noise.png"
+    plain, shown = (np.asarray(Image.open(at).convert("RGB")).astype(int) for at in (buffer, file))
+    assert plain.shape == shown.shape
+    assert np.abs(plain - shown).max() < 16
+    assert file.stat().st_size < 0.5 * len(buffer.getvalue())
+    assert described(file) == ("Noise.", "Levels from −1 to 1.")
+
+
 def test_figure_is_shown_with_alt_and_caption(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)

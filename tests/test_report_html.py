@@ -184,7 +184,7 @@ GOOD = '<html lang="en"><title>t</title><main><h1>T</h1>{}</main></html>'
         ('<img src="https://example.org/x.png" alt="x">', "external resource: <img> loads https://example.org/x.png"),
         ('<img src="plot.png" alt="x">', "external resource: <img> loads plot.png"),
         ('<script src="https://example.org/x.js"></script>', "external resource: <script>"),
-        ("<script>1</script>", "script: a page must be readable without one"),
+        ("<script>1</script>", "script: a page holds no other"),
         ('<link rel="stylesheet" href="style.css">', "external resource: <link> loads style.css"),
         ("<style>a{background:url(https://example.org/x)}</style>", "a style loads https://example.org/x"),
         ("<style>@import 'x.css';</style>", "a style loads 'x.css"),

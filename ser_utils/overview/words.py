@@ -44,12 +44,13 @@ def tight(texts: Any) -> list[str]:
 
 
 def held(table: pd.DataFrame) -> str:
-    """What the simulation of intervals says: ``speakers`` and ``clips``, percent."""
+    """What the simulation of intervals says: :func:`summaries.coverages`."""
     low, high = table["speakers"].min(), table["speakers"].max()
     span = f"{low:.0f}" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f} to {high:.0f}"
     return (
-        f"An interval over speakers holds the true score in {span} % of the simulated corpora, one over clips in "
-        f"{table['clips'].max():.0f} % at most: it is far too narrow."
+        f"The intervals of this report hold the true score in {span} % of the simulated corpora, the middle of the "
+        f"draws in {table['middle'].min():.0f} % at worst, and an interval over clips in "
+        f"{table['clips'].max():.0f} % at most."
     )
 
 

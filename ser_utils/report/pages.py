@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -41,8 +43,19 @@ def templates() -> Environment:
     loader = FileSystemLoader(TEMPLATES)
     env = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     env.globals |= {"study_title": STUDY_TITLE, "css": (TEMPLATES / "style.css").read_text(encoding="utf-8")}
+    env.globals |= {"script": script(), "script_hash": script_hash()}
     env.filters["duration"] = study.duration
     return env
+
+
+def script() -> str:
+    """The one script of a page, which sorts its tables; a page reads the same without it."""
+    return (TEMPLATES / "sort.js").read_text(encoding="utf-8")
+
+
+def script_hash() -> str:
+    """What a page's content security policy lets run: this script and no other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script().encode()).digest()).decode()
 
 
 def render_page(ipynb: Path, html: Path, *, profile: str, status: str) -> None:
