@@ -126,6 +126,8 @@ def test_gaps_stay_last_and_words_sort_as_words(browser, folder, tmp_path):
     file = tmp_path / "page.html"
     file.write_text(text.replace(cut[0], f"<main>{table_html(rows, caption='Gains')}</main>"), encoding="utf-8")
     page.goto(file.as_uri())
+    display = "cells => cells.map(cell => getComputedStyle(cell).display)"
+    assert set(page.locator("main th, main td").evaluate_all(display)) == {"table-cell"}
     names = "rows => rows.map(row => row.cells[0].innerText)"
     found = []
     for head in ("system", "gain", "gain"):
