@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import report_sample
 from report_sample import PROFILE, results
+from test_evaluation import predictions
 
 from ser_utils import report, study
 from ser_utils.report import headline
@@ -267,6 +268,19 @@ def test_citations_read_as_sentences():
         line = readable(entry.citation)
         assert "{" not in line
         assert "\n" not in line
+
+
+def test_each_headline_number_leads_to_the_cells_and_the_file_that_made_it():
+    from ser_utils import evaluation
+
+    folder = report_sample.write_report()
+    assert "How it was made" not in (folder / "index.html").read_text(encoding="utf-8")  # no predictions, no promise
+    table = predictions(n_speakers=4, model="bilstm_attention")
+    evaluation.save_predictions(table, PROFILE, "04_lstm")
+    evaluation.save_results(evaluation.results_table(table, n_resamples=20), folder / "results.csv")
+    page = report.render_index(PROFILE).read_text(encoding="utf-8")
+    assert 'href="04_lstm.html#Scores-on-unseen-speakers">04 · Recurrent nets on unseen speakers</a>' in page
+    assert "predictions/04_lstm.parquet" in page
 
 
 def test_scores_of_known_or_unknown_speakers_are_marked_on_the_first_page(out, tmp_path, monkeypatch):
