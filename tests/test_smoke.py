@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from walk_results import differing
+from walk_results import differing, untraced, wrong_intervals
 
 from ser_utils import report, study
 from ser_utils.report import crate
@@ -51,6 +51,31 @@ def test_every_result_can_be_computed_from_the_saved_predictions(smoke):
     assert differing(reports / "results.csv", [file for file in files if file.is_file()]) == []
     for file in sorted((reports / "results").glob("*.csv")):
         assert differing(file, [reports / "predictions" / f"{file.stem}.parquet"]) == []
+
+
+def test_every_interval_can_be_computed_from_the_saved_predictions(smoke):
+    reports = smoke[0] / "reports" / "smoke"
+    run = json.loads((reports / "run.json").read_text(encoding="utf-8"))
+    for file in [reports / "results.csv", *sorted((reports / "results").glob("*.csv"))]:
+        owner = next(
+            name for name in run["notebooks"] if name.startswith("09" if file.stem == "results" else file.stem[:2])
+        )
+        settings = run["notebooks"][owner]["parameters"]
+        names = study.load_profile("smoke")["notebooks"] if file.stem == "results" else [file.stem]
+        files = [reports / "predictions" / f"{name}.parquet" for name in names]
+        options = {"n_resamples": settings["resamples"], "seed": settings["seed"]}
+        assert wrong_intervals(file, [each for each in files if each.is_file()], **options) == []
+
+
+def test_every_number_with_an_interval_on_the_evaluation_page_is_in_a_saved_table(smoke):
+    reports = smoke[0] / "reports" / "smoke"
+    tables = [reports / "results.csv", *(reports / "results").glob("*.csv"), *(reports / "tables").glob("*.csv")]
+    assert untraced(reports / "09_evaluation.html", tables) == []
+
+
+def test_pages_are_light(smoke):
+    sizes = {page.name: page.stat().st_size / 1e6 for page in (smoke[0] / "reports" / "smoke").glob("*.html")}
+    assert {name: size for name, size in sizes.items() if size > 3} == {}
 
 
 def test_the_crate_is_valid(smoke):
