@@ -108,6 +108,13 @@ def test_table_flattens_column_levels():
     assert "<thead><tr><td></td>" in html  # an empty corner is no header
 
 
+def test_an_interval_stays_on_one_line_and_a_tied_one_may_follow_its_score():
+    html = table_html(
+        pd.DataFrame({"a": ["x"], "b": ["0.5 [0.4, 0.6]"], "c": ["0.5 [0.4,\u00a00.6]"]}), caption="Scores"
+    )
+    assert html.count('class="interval"') == 1
+
+
 def test_card_lists_facts():
     assert "<dt>a&amp;b</dt><dd>–</dd>" in card_html({"a&b": None}, "Facts")
 

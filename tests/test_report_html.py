@@ -226,3 +226,11 @@ def test_checks_notice(body, problem, tmp_path):
 def test_checks_notice_a_bare_document(page, problem, tmp_path):
     (tmp_path / "page.html").write_text(page)
     assert any(problem in found for found in report.problems(tmp_path / "page.html"))
+
+
+def test_no_line_ends_before_a_percent_sign_and_code_is_left_alone():
+    from ser_utils.report.pages import _tie_percents
+
+    body = BeautifulSoup("<p>95 % of <code>5 % 2</code></p><pre>7 % 3</pre>", "html.parser")
+    _tie_percents(body)
+    assert str(body) == "<p>95\u00a0% of <code>5 % 2</code></p><pre>7 % 3</pre>"

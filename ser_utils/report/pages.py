@@ -81,6 +81,7 @@ def render_page(ipynb: Path, html: Path, *, profile: str, status: str) -> None:
     body = fragment(nb)
     title = _take_title(body) or Path(ipynb).stem
     number_captions(body)
+    _tie_percents(body)
     headings = _order_headings(body)
     _tie_links(body, cut=error is not None)
     name = Path(ipynb).stem
@@ -203,6 +204,13 @@ def number_captions(body: BeautifulSoup) -> None:
     for image in body.select("figure > img"):
         # wide plots keep a legible size on phones and scroll inside their frame
         image.wrap(body.new_tag("div", attrs={"class": "plot", "tabindex": "0", "role": "group", "aria-label": "Plot"}))
+
+
+def _tie_percents(body: BeautifulSoup) -> None:
+    """No line ends between a number and its percent sign."""
+    for text in body.find_all(string=re.compile(r"\d %")):
+        if not text.find_parent(["pre", "code"]):
+            text.replace_with(re.sub(r"(?<=\d) %", "\u00a0%", text))
 
 
 def _order_headings(body: BeautifulSoup) -> list[dict[str, Any]]:
