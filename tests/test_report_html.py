@@ -234,3 +234,9 @@ def test_no_line_ends_before_a_percent_sign_and_code_is_left_alone():
     body = BeautifulSoup("<p>95 % of <code>5 % 2</code></p><pre>7 % 3</pre>", "html.parser")
     _tie_percents(body)
     assert str(body) == "<p>95\u00a0% of <code>5 % 2</code></p><pre>7 % 3</pre>"
+
+
+def test_code_that_scrolls_can_be_reached_from_the_keyboard(folder):
+    blocks = soup(folder / "04_lstm.html").select("pre")
+    assert len(blocks) > 3
+    assert {block.get("tabindex") for block in blocks} == {"0"}

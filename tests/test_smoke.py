@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,8 +13,8 @@ from pathlib import Path
 import pytest
 from walk_results import differing, untraced, wrong_intervals
 
-from ser_utils import report, study
-from ser_utils.report import crate
+from ser_utils import evaluation, report, study
+from ser_utils.report import compare, crate
 
 pytestmark = pytest.mark.slow
 
@@ -107,3 +108,33 @@ def test_verifies(smoke):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def copied(smoke, tmp_path):
+    """The scores of the run in another place, with the predictions that gave them."""
+    reports = smoke[0] / "reports" / "smoke"
+    other = tmp_path / "reports" / "smoke"
+    shutil.copytree(reports / "predictions", other / "predictions")
+    for name in ("results.csv", "run.json"):
+        shutil.copy(reports / name, other / name)
+    return tmp_path
+
+
+def test_a_run_is_identical_to_its_copy_and_changed_where_labels_are_shifted_by_one(smoke, copied, monkeypatch):
+    monkeypatch.setenv("SER_OUT", str(smoke[0]))
+    lines, fine = compare.report("smoke", copied)
+    assert fine
+    assert "why they may differ:" not in lines
+    assert "identical" in lines[2]
+    assert not any(level in lines[2] for level in compare.LEVELS[1:])
+    monkeypatch.setenv("SER_OUT", str(copied))
+    table = evaluation.load_predictions("smoke")
+    names = evaluation.classes(table["y_true"])
+    table["y_pred"] = table["y_pred"].map(dict(zip(names, [*names[1:], names[0]], strict=True)))
+    probabilities = [f"p_{name}" for name in names]
+    table[probabilities] = table[[probabilities[-1], *probabilities[:-1]]].to_numpy()
+    evaluation.save_results(evaluation.results_table(table), copied / "reports" / "smoke" / "results.csv")
+    lines, fine = compare.report("smoke", smoke[0])
+    assert not fine
+    assert any(line.startswith("changed: ") for line in lines)

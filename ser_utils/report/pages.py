@@ -82,6 +82,8 @@ def render_page(ipynb: Path, html: Path, *, profile: str, status: str) -> None:
     title = _take_title(body) or Path(ipynb).stem
     number_captions(body)
     _tie_percents(body)
+    for code in body.find_all("pre"):
+        code["tabindex"] = "0"  # long lines scroll, from the keyboard too
     headings = _order_headings(body)
     _tie_links(body, cut=error is not None)
     name = Path(ipynb).stem
