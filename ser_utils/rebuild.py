@@ -6,6 +6,7 @@ from the copies that their last run left: their figures are those of that run.
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tempfile
@@ -57,7 +58,7 @@ def rebuild(profile: str) -> int:
 
 def rescore(predictions: Path, where: study.Paths, records: dict[str, dict]) -> bool:
     """Write ``results/<name>.csv`` of a file of predictions anew, where a notebook wrote one and it differs; with the
-    settings that the notebook's last run had."""
+    settings that the notebook's last run had. The notebook's record then holds the new hash."""
     import pandas as pd
 
     file = where.reports / "results" / f"{predictions.stem}.csv"
@@ -74,4 +75,15 @@ def rescore(predictions: Path, where: study.Paths, records: dict[str, dict]) -> 
             return False
         with study.atomic(file) as temporary:
             shutil.copyfile(again, temporary)
+    _rehash(file, where.records / f"{owner}.json")
     return True
+
+
+def _rehash(output: Path, record: Path) -> None:
+    """Note the hash of `output` in the record of the notebook that wrote it, where the record names it."""
+    name = output.relative_to(study.output_root()).as_posix()
+    told = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    if name in told.get("outputs", {}):
+        told["outputs"][name] = study.sha256(output)
+        with study.atomic(record) as temporary:
+            temporary.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

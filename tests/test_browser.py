@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import report_sample
 
 from ser_utils import study
+from ser_utils.report.blocks import table_html
 
 pytestmark = pytest.mark.browser
 ARGS = (
@@ -92,4 +95,43 @@ def test_axe_finds_no_barrier(browser, folder, axe, name, scheme):
     assert found["passes"], "axe did not run"
     violations = {v["id"]: [node["html"][:200] for node in v["nodes"]] for v in found["violations"]}
     assert violations == {}
+    page.close()
+
+
+def test_a_table_sorts_by_a_column_from_the_keyboard_and_comes_back(browser, folder):
+    page = browser.new_page()
+    page.goto((folder / "index.html").as_uri())
+    table = page.locator(".table table").first
+    column = "rows => rows.map(row => row.cells[1].innerText)"
+    written = table.locator("tbody tr").evaluate_all(column)
+    head = table.locator("thead th").nth(1)
+    orders = []
+    head.get_by_role("button").focus()
+    for _ in range(3):
+        page.keyboard.press("Enter")
+        values = table.locator("tbody tr").evaluate_all(column)
+        orders.append((head.get_attribute("aria-sort"), values))
+    assert orders[0] == ("descending", sorted(written, key=float, reverse=True))
+    assert orders[1] == ("ascending", sorted(written, key=float))
+    assert orders[2] == (None, written)
+    assert len(set(written)) > 2
+    page.close()
+
+
+def test_gaps_stay_last_and_words_sort_as_words(browser, folder, tmp_path):
+    rows = pd.DataFrame({"system": ["b", "a10", "a9"], "gain": ["−0.2 [−0.3, −0.1]", "–", "0.1 [0.0, 0.2]"]})
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    cut = re.search(r"(?s)<main.*</main>", text)
+    page = browser.new_page()
+    file = tmp_path / "page.html"
+    file.write_text(text.replace(cut[0], f"<main>{table_html(rows, caption='Gains')}</main>"), encoding="utf-8")
+    page.goto(file.as_uri())
+    display = "cells => cells.map(cell => getComputedStyle(cell).display)"
+    assert set(page.locator("main th, main td").evaluate_all(display)) == {"table-cell"}
+    names = "rows => rows.map(row => row.cells[0].innerText)"
+    found = []
+    for head in ("system", "gain", "gain"):
+        page.get_by_role("button", name=head).click()
+        found.append(page.locator("tbody tr").evaluate_all(names))
+    assert found == [["a9", "a10", "b"], ["a9", "b", "a10"], ["b", "a9", "a10"]]
     page.close()

@@ -1,5 +1,6 @@
 """Scores against scikit-learn, intervals against a plain loop, and tables that refuse what would give a wrong score."""
 
+import math
 import time
 
 import numpy as np
@@ -94,7 +95,28 @@ def test_bootstrap_equals_a_plain_loop_over_resampled_clips():
         )
     counts = evaluation.speaker_counts(table, EMOTIONS)
     ours = evaluation.bootstrap(counts, EMOTIONS, n_resamples=200, seed=3)["UAR"]
-    assert ours == pytest.approx(tuple(np.quantile(scores, [0.025, 0.975])))
+    value = recall_score(table["y_true"], table["y_pred"], average="macro")
+    odds = 2.776445 * np.std(scores) * math.sqrt(5 / 4) / (value * (1 - value))  # Student's t, 4 degrees of freedom
+    expected = [1 / (1 + (1 - value) / value * math.exp(side * odds)) for side in (1, -1)]
+    assert ours == pytest.approx(expected, abs=1e-6)
+
+
+def test_limits_are_those_of_students_t_and_stay_in_their_range():
+    rng = np.random.default_rng(0)
+    draws = rng.normal(0.0, 0.01, 20_000)
+    for n, t in ((2, 12.7062), (10, 2.2622), (91, 1.9867)):
+        reach = t * draws.std() * math.sqrt(n / (n - 1))
+        assert evaluation.limits(0.1, draws, n, share=False) == pytest.approx((0.1 - reach, 0.1 + reach), rel=1e-4)
+        low, high = evaluation.limits(0.5, draws, n)
+        assert (low + high, high - low) == pytest.approx((1, np.tanh(2 * reach)), rel=1e-4)
+    assert evaluation.limits(0.99, draws, 4)[1] < 1
+    assert evaluation.limits(0.9, 10 * draws, 2, share=False)[1] == 1
+    assert evaluation.limits(0.5, np.full(9, 0.5), 4) == (0.5, 0.5)
+    assert evaluation.limits(1.0, np.ones(9), 4) == (1.0, 1.0)
+    assert np.isnan(evaluation.limits(0.5, np.full(9, np.nan), 4)).all()
+    assert evaluation.limits(0.5, np.append(draws, np.nan), 4) == pytest.approx(evaluation.limits(0.5, draws, 4))
+    wide = evaluation.limits(0.5, draws, 10, level=0.99)
+    assert wide[1] - wide[0] > 1.3 * np.subtract(*evaluation.limits(0.5, draws, 10)[::-1])
 
 
 def test_interval_comes_from_speakers_not_clips():
@@ -114,7 +136,7 @@ def test_interval_covers_the_truth_about_as_often_as_it_says():
         counts = np.stack([np.diag(r) + np.fliplr(np.diag(30 - r)) for r in right])
         low, high = evaluation.bootstrap(counts, ["happy", "sad"], n_resamples=500)["UAR"]
         hits += low <= 0.6 <= high
-    assert 0.88 <= hits / 300 <= 0.98
+    assert 0.92 <= hits / 300 <= 0.98
 
 
 def test_same_seed_same_interval_and_one_speaker_has_none():
@@ -145,7 +167,8 @@ def test_a_difference_equals_a_plain_loop_over_resampled_clips():
         gaps.append(evaluation.uar(one["y_true"], one["y_pred"]) - evaluation.uar(two["y_true"], two["y_pred"]))
     value, *limits = evaluation.difference(a, b, n_resamples=200, seed=3)
     assert value == pytest.approx(evaluation.uar(a["y_true"], a["y_pred"]) - evaluation.uar(b["y_true"], b["y_pred"]))
-    assert limits == pytest.approx(np.quantile(gaps, [0.025, 0.975]))
+    reach = 2.776445 * np.std(gaps) * math.sqrt(5 / 4)
+    assert limits == pytest.approx([value - reach, value + reach], abs=1e-6)
     back = evaluation.difference(b, a, n_resamples=200, seed=3)
     assert back == pytest.approx((-value, -limits[1], -limits[0]))
 
@@ -186,15 +209,15 @@ def test_every_system_is_compared_with_the_best_of_its_task():
     assert found["n_clips"].tolist() == [120, 120]
 
 
-def test_intervals_of_few_speakers_hold_the_truth_less_often_than_they_say():
+def test_the_middle_of_the_draws_of_few_speakers_holds_the_truth_less_often_than_it_says():
     """Scores of speakers are nearly normal here, for which Student's t says how often such an interval holds."""
-    found = [evaluation.coverage(n) for n in (4, 6, 10, 30)]
+    found = [evaluation.coverage(n, kind="middle") for n in (4, 6, 10, 30)]
     assert found == sorted(found)
     assert found[-1] < 0.95
     for n, share in zip((6, 10, 30), found[1:], strict=True):
         expected = 2 * stats.t.cdf(1.96 * np.sqrt((n - 1) / n), n - 1) - 1
         assert share == pytest.approx(expected, abs=0.02)
-    assert evaluation.coverage(4) == found[0]
+    assert evaluation.coverage(4, kind="middle") == found[0]
 
 
 # --- results ---

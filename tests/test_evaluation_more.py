@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 from sklearn.metrics import f1_score, precision_score
 from test_evaluation import EMOTIONS, predictions
 
@@ -23,32 +23,69 @@ def test_precisions_and_weighted_means_agree_with_scikit_learn():
 # --- intervals ---
 
 
-def test_speaker_intervals_cover_a_known_uar_and_clip_intervals_do_not():
-    """Through the real bootstrap: 30 speakers of three emotions, each speaker easier or harder for everyone."""
-    rng, labels, n, clips = np.random.default_rng(0), ["angry", "happy", "sad"], 30, 20
-    truth = (1 / (1 + np.exp(-rng.normal(0.4, 0.8, 200_000)))).mean()
+def corpus(rng, *, n, score, clips=20, spread=0.8):
+    """Three emotions by `n` speakers, each of them easier or harder for everyone, and each emotion of each speaker too;
+    the mean recall over all people is `score`."""
+    people = np.random.default_rng(1).normal(0, np.hypot(spread, 0.4), 100_000)
+    centre = optimize.brentq(lambda at: (1 / (1 + np.exp(-at - people))).mean() - score, -9, 9)
+    ease = centre + rng.normal(0, spread, (n, 1)) + rng.normal(0, 0.4, (n, 3))
+    right = rng.binomial(clips, 1 / (1 + np.exp(-ease)))
+    counts = np.zeros((n, 3, 3))
+    counts[:, range(3), range(3)] = right
+    counts[:, range(3), [1, 2, 0]] = clips - right
+    return counts
+
+
+@pytest.mark.parametrize(("n", "score"), [(10, 0.4), (24, 0.9)])
+def test_speaker_intervals_cover_a_known_uar_and_clip_intervals_do_not(n, score):
+    """Through the real bootstrap, that of a score and that of every clip as a speaker of its own."""
+    rng, labels, n_trials = np.random.default_rng(n), ["angry", "happy", "sad"], 200
     held = {"speakers": 0, "clips": 0}
-    n_trials = 300
     for trial in range(n_trials):
-        chance = 1 / (1 + np.exp(-rng.normal(0.4, 0.8, n)))
-        right = rng.binomial(clips, chance[:, None], (n, 3))
-        counts = np.zeros((n, 3, 3))
-        counts[:, range(3), range(3)] = right
-        counts[:, range(3), [1, 2, 0]] = clips - right
+        counts = corpus(rng, n=n, score=score)
         low, high = evaluation.bootstrap(counts, labels, n_resamples=1000, seed=trial)["UAR"]
-        held["speakers"] += low <= truth <= high
-        error = np.sqrt((counts.sum(0) / (n * clips))[range(3), range(3)].mean() * 0.25 / (3 * n * clips)) * 2
-        held["clips"] += abs(right.sum() / (3 * n * clips) - truth) <= error
+        held["speakers"] += low <= score <= high
+        cells = [np.zeros((3, 3)) for _ in range(9)]
+        for i, cell in enumerate(cells):
+            cell[i // 3, i % 3] = 1
+        clips = np.repeat(np.array(cells), counts.sum(axis=0).astype(int).ravel(), axis=0)
+        low, high = evaluation.bootstrap(clips, labels, n_resamples=300, seed=trial)["UAR"]
+        held["clips"] += low <= score <= high
     assert 0.92 <= held["speakers"] / n_trials <= 0.98
-    assert held["clips"] / n_trials < 0.75
+    assert held["clips"] / n_trials < 0.8
 
 
-def test_the_simulation_shows_both_kinds_of_interval():
-    options = {"n_trials": 300, "n_resamples": 1000}
-    assert 0.92 <= evaluation.coverage(40, **options) <= 0.98
-    assert evaluation.coverage(40, over="clips", **options) < 0.8
-    with pytest.raises(study.UserError, match="not over 'words'"):
-        evaluation.coverage(10, over="words")
+def test_intervals_of_differences_cover_a_known_difference():
+    """Two systems that share what makes a speaker hard; the second one is worse by 0.08."""
+    rng, hits, n_trials = np.random.default_rng(3), 0, 200
+    people = pd.DataFrame({"speaker": np.repeat([f"s{i:02}" for i in range(10)], 20)})
+    frame = people.assign(clip_id=[f"c{i}" for i in people.index], y_true=["happy", "sad"] * 100)
+    wrong = frame["y_true"].map({"happy": "sad", "sad": "happy"})
+    for trial in range(n_trials):
+        ease = np.clip(rng.normal(0.6, 0.12, 10), 0.2, 0.95)
+        gap = np.clip(rng.normal(0.08, 0.05, 10), -0.04, 0.2)
+        told = [rng.random(200) < np.repeat(chance, 20) for chance in (ease, ease - gap)]
+        a, b = (frame.assign(y_pred=frame["y_true"].where(right, wrong)) for right in told)
+        _, low, high = evaluation.difference(b, a, n_resamples=500, seed=trial)
+        hits += low <= -0.08 <= high
+    assert 0.92 <= hits / n_trials <= 0.98
+
+
+@pytest.mark.parametrize("n", [10, 24, 30, 90])
+def test_the_simulation_says_that_intervals_hold_and_that_the_usual_ones_do_not(n):
+    for score, clips in ((0.35, 56), (0.6, 10), (0.9, 56)):
+        options = {"score": score, "clips": clips, "n_resamples": 500}
+        assert 0.92 <= evaluation.coverage(n, **options) <= 0.98
+        assert evaluation.coverage(n, kind="clips", **options) < 0.87
+    assert evaluation.coverage(10, kind="middle", n_resamples=1000) < 0.92
+
+
+def test_few_speakers_are_covered_too_where_the_middle_of_the_draws_fails():
+    for n, middle in ((2, 0.6), (4, 0.85)):
+        assert 0.9 < evaluation.coverage(n, n_resamples=1000) <= 0.98
+        assert evaluation.coverage(n, kind="middle", n_resamples=1000) < middle
+    with pytest.raises(study.UserError, match="kind of interval 'words' is unknown"):
+        evaluation.coverage(10, kind="words")
 
 
 # --- many systems ---

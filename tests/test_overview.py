@@ -142,3 +142,26 @@ def test_conclusions_follow_the_numbers(run):
     gap = steps.set_index("rung")["UAR"]
     assert f"{gap['random'] - gap['unseen']:+.2f} come from knowing the voices" in lines[1]
     assert "behind wiener" in lines[2]
+
+
+def test_the_headline_names_the_cells_and_the_file_that_made_it(run):
+    _, best = leaders()
+    told = words.made(best)
+    assert "pretrained in [07 · " in told
+    assert (
+        "(07_pretrained_fusion.ipynb#Frozen-encoders-on-unseen-speakers) (`predictions/07_pretrained_fusion.p" in told
+    )
+    assert "classic in [02 · Acoustic features and classic models](02_features.ipynb#Classic-models)" in told
+    for notebook, kind in families.SCORED_AT:  # every heading exists
+        text = (study.ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8")
+        assert f'"## {families.SCORED_AT[notebook, kind].replace("-", " ")}' in text
+
+
+def test_coverages_are_those_of_the_corpora_of_the_board(run):
+    board = pd.DataFrame({"corpus": ["demo", "tess"], "n_speakers": [10, 2], "n_clips": [700, 40], "UAR": [0.6, 1.0]})
+    found = summaries.coverages(board, n_trials=400)
+    assert found["corpus"].tolist() == ["demo", "tess"]
+    expected = 100 * evaluation.coverage(10, score=0.6, clips=70, n_trials=400)
+    assert found.loc[0, "speakers"] == pytest.approx(expected)
+    assert found.loc[0, "clips"] < found.loc[0, "middle"] < found.loc[0, "speakers"]
+    assert f"in {found['middle'].min():.0f} % at worst" in words.held(found)

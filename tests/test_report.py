@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import report_sample
 from report_sample import PROFILE, results
+from test_evaluation import predictions
 
 from ser_utils import report, study
 from ser_utils.report import headline
@@ -44,6 +45,23 @@ def test_figure_is_byte_stable_and_carries_its_words():
     png = report_sample.plot()
     assert png.read_bytes() == first
     assert described(png) == ("Five clouds of points.", "Pitch; n = 200 clips.")
+
+
+def test_a_picture_of_many_colours_takes_a_fraction_of_its_bytes_and_looks_the_same():
+    import matplotlib.pyplot as plt
+    from PIL import Image
+
+    fig, ax = plt.subplots(dpi=100)
+    ax.imshow(np.random.default_rng(0).random((120, 160)), interpolation="bicubic")
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=150, bbox_inches="tight", pad_inches=0.12)
+    report.figure(fig, "01_noise", profile=PROFILE, alt="Noise.", caption="Levels from −1 to 1.")
+    file = study.paths(PROFILE).figures / "01_noise.png"
+    plain, shown = (np.asarray(Image.open(at).convert("RGB")).astype(int) for at in (buffer, file))
+    assert plain.shape == shown.shape
+    assert np.abs(plain - shown).max() < 16
+    assert file.stat().st_size < 0.5 * len(buffer.getvalue())
+    assert described(file) == ("Noise.", "Levels from −1 to 1.")
 
 
 def test_figure_is_shown_with_alt_and_caption(monkeypatch):
@@ -88,6 +106,13 @@ def test_table_flattens_column_levels():
     html = table_html(df, caption="Scores")
     assert re.findall(r'<th scope="col"[^>]*>([^<]*)<', html) == ["UAR mean", "UAR low"]
     assert "<thead><tr><td></td>" in html  # an empty corner is no header
+
+
+def test_an_interval_stays_on_one_line_and_a_tied_one_may_follow_its_score():
+    html = table_html(
+        pd.DataFrame({"a": ["x"], "b": ["0.5 [0.4, 0.6]"], "c": ["0.5 [0.4,\u00a00.6]"]}), caption="Scores"
+    )
+    assert html.count('class="interval"') == 1
 
 
 def test_card_lists_facts():
@@ -250,6 +275,19 @@ def test_citations_read_as_sentences():
         line = readable(entry.citation)
         assert "{" not in line
         assert "\n" not in line
+
+
+def test_each_headline_number_leads_to_the_cells_and_the_file_that_made_it():
+    from ser_utils import evaluation
+
+    folder = report_sample.write_report()
+    assert "How it was made" not in (folder / "index.html").read_text(encoding="utf-8")  # no predictions, no promise
+    table = predictions(n_speakers=4, model="bilstm_attention")
+    evaluation.save_predictions(table, PROFILE, "04_lstm")
+    evaluation.save_results(evaluation.results_table(table, n_resamples=20), folder / "results.csv")
+    page = report.render_index(PROFILE).read_text(encoding="utf-8")
+    assert 'href="04_lstm.html#Scores-on-unseen-speakers">04 · Recurrent nets on unseen speakers</a>' in page
+    assert "predictions/04_lstm.parquet" in page
 
 
 def test_scores_of_known_or_unknown_speakers_are_marked_on_the_first_page(out, tmp_path, monkeypatch):

@@ -184,7 +184,7 @@ GOOD = '<html lang="en"><title>t</title><main><h1>T</h1>{}</main></html>'
         ('<img src="https://example.org/x.png" alt="x">', "external resource: <img> loads https://example.org/x.png"),
         ('<img src="plot.png" alt="x">', "external resource: <img> loads plot.png"),
         ('<script src="https://example.org/x.js"></script>', "external resource: <script>"),
-        ("<script>1</script>", "script: a page must be readable without one"),
+        ("<script>1</script>", "script: a page holds no other"),
         ('<link rel="stylesheet" href="style.css">', "external resource: <link> loads style.css"),
         ("<style>a{background:url(https://example.org/x)}</style>", "a style loads https://example.org/x"),
         ("<style>@import 'x.css';</style>", "a style loads 'x.css"),
@@ -226,3 +226,17 @@ def test_checks_notice(body, problem, tmp_path):
 def test_checks_notice_a_bare_document(page, problem, tmp_path):
     (tmp_path / "page.html").write_text(page)
     assert any(problem in found for found in report.problems(tmp_path / "page.html"))
+
+
+def test_no_line_ends_before_a_percent_sign_and_code_is_left_alone():
+    from ser_utils.report.pages import _tie_percents
+
+    body = BeautifulSoup("<p>95 % of <code>5 % 2</code></p><pre>7 % 3</pre>", "html.parser")
+    _tie_percents(body)
+    assert str(body) == "<p>95\u00a0% of <code>5 % 2</code></p><pre>7 % 3</pre>"
+
+
+def test_code_that_scrolls_can_be_reached_from_the_keyboard(folder):
+    blocks = soup(folder / "04_lstm.html").select("pre")
+    assert len(blocks) > 3
+    assert {block.get("tabindex") for block in blocks} == {"0"}

@@ -6,9 +6,10 @@ the unit of uncertainty: clips of one person resemble each other, so intervals c
 [2]_ [3]_. The interval says how much a score would move with other people from the same corpus; it says nothing about
 another corpus, another language or another training run.
 
-Percentile intervals of few groups are too narrow [4]_; :func:`coverage` simulates by how much, and :func:`headline`
-warns below ``FEW_SPEAKERS``. Overlap does not show that two models are equal; the paired interval of their difference
-decides: :func:`difference`.
+The middle 95 % of the draws is too narrow for few groups [4]_, so the limits lie as many standard errors of the draws
+from the score as Student's t asks for: :func:`limits`. :func:`coverage` simulates how often they hold the truth, and
+:func:`headline` warns below ``FEW_SPEAKERS``. Overlap does not show that two models are equal; the paired interval of
+their difference decides: :func:`difference`.
 
 References
 ----------
@@ -46,7 +47,7 @@ from ser_utils.evaluation.results import (
     save_results,
     uar_by,
 )
-from ser_utils.evaluation.scores import bootstrap, classes, confusion, metrics, speaker_counts, uar
+from ser_utils.evaluation.scores import bootstrap, classes, confusion, limits, metrics, speaker_counts, uar
 from ser_utils.evaluation.several import by_speaker, ranking, wilcoxon
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "interval_text",
     "interval_texts",
     "knows_speaker",
+    "limits",
     "load_predictions",
     "load_results",
     "mcnemar",

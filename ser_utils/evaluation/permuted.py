@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ser_utils.evaluation.scores import classes, metrics, percentiles
+from ser_utils.evaluation.scores import classes, metrics
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ def permuted(predictions: pd.DataFrame, *, n_permutations: int = 1000, seed: int
         dealt = np.lexsort((rng.random(len(group)), group))  # sorted by speaker, shuffled within
         draws[i] = _uar(true[dealt], told, labels)
     own = _uar(true, told, labels)
-    low, high = percentiles(draws, 0.95)
+    low, high = np.quantile(draws, [0.025, 0.975])
     p = (1 + (draws >= own - 1e-12).sum()) / (1 + n_permutations)
-    return Permuted(float(draws.mean()), low, high, float(p))
+    return Permuted(float(draws.mean()), float(low), float(high), float(p))
 
 
 def _uar(true: np.ndarray, told: np.ndarray, labels: list[str]) -> float:

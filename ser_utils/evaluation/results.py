@@ -159,7 +159,7 @@ def _note(n_speakers: int) -> str:
         return "speakers unknown: independence cannot be checked"
     if n_speakers < 2:
         return "one speaker: no interval"
-    return f"interval from {n_speakers} speakers: too narrow" if n_speakers < FEW_SPEAKERS else ""
+    return f"interval from {n_speakers} speakers: unreliable" if n_speakers < FEW_SPEAKERS else ""
 
 
 def interval_text(value: float, low: float, high: float) -> str:

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import scipy.stats
+from scipy.special import expit, logit
 from sklearn.metrics import confusion_matrix, recall_score
 
 from ser_utils.corpora.base import EMOTIONS
 
 MANY = 500  # units that are drawn one by one
+STILL = 1e-12  # spread of draws that differ by rounding only
 
 
 def uar(y_true: Sequence, y_pred: Sequence, labels: Sequence | None = None) -> float:
@@ -88,7 +91,7 @@ def metrics(counts: np.ndarray, labels: Sequence[str]) -> dict[str, np.ndarray]:
 def bootstrap(
     counts: np.ndarray, labels: Sequence[str], *, n_resamples: int = 10_000, level: float = 0.95, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Percentile interval of every metric, from resampling speakers with replacement.
+    """Interval of every metric, from resampling speakers with replacement: see :func:`limits`.
 
     The draws depend on the number of speakers and on `seed` only, so that two systems scored on the same speakers
     meet the same resamples; above :data:`MANY` units only their distribution is the same.
@@ -111,12 +114,68 @@ def bootstrap(
     --------
     >>> counts = np.array([[[9, 1], [0, 10]], [[5, 5], [5, 5]], [[8, 2], [3, 7]]])
     >>> [round(limit, 3) for limit in bootstrap(counts, ["happy", "sad"])["UAR"]]
-    [0.5, 0.95]
+    [0.135, 0.98]
     """
+    values = metrics(counts.sum(axis=0), labels)
     if len(counts) < 2:
-        return dict.fromkeys(metrics(counts[0], labels), (np.nan, np.nan))
+        return dict.fromkeys(values, (np.nan, np.nan))
     draws = metrics(resampled(counts, n_resamples=n_resamples, seed=seed), labels)
-    return {name: percentiles(values, level) for name, values in draws.items()}
+    return {name: limits(float(values[name]), draws[name], len(counts), level=level) for name in values}
+
+
+def limits(
+    value: float, draws: np.ndarray, n_units: int, *, level: float = 0.95, share: bool = True
+) -> tuple[float, float]:
+    """Interval of a score from its draws: as many standard errors as Student's t with n − 1 degrees of freedom asks.
+
+    The usual interval, the middle 95 % of the draws, is too narrow for few speakers: it holds the truth in 90 % of
+    corpora of ten speakers, in 80 % for four, in half for two [1]_ [2]_. Here the standard error is the standard
+    deviation of the draws, times √(n / (n − 1)) since they vary around the sample and not around the population. A
+    score between 0 and 1 is measured on the scale of log-odds, as surveys do it for shares [3]_, so that no limit
+    leaves that range. :func:`coverage` simulates how often such an interval holds the truth.
+
+    Parameters
+    ----------
+    value : float
+    draws : np.ndarray [shape=(n_resamples,)]
+        NaN in draws that happen to hold no clip of a class.
+    n_units : int
+        Speakers that were drawn, 2 or more.
+    level : float
+        Coverage, 0 … 1.
+    share : bool
+        Whether the score lies between 0 and 1, else between −1 and 1, as a difference does.
+
+    Returns
+    -------
+    low, high : float
+        Both are `value` where all draws are equal; NaN where no draw has a value.
+
+    References
+    ----------
+    .. [1] Cameron, Gelbach, Miller: Bootstrap-based improvements for inference with clustered errors. 2008.
+       doi:10.1162/rest.90.3.414
+    .. [2] Hesterberg: What teachers should know about the bootstrap. 2015. doi:10.1080/00031305.2015.1089789
+    .. [3] Lumley: survey, an R package; ``svyciprop``, method ``xlogit``.
+       https://r-survey.r-forge.r-project.org/pkgdown/docs/reference/svyciprop.html
+
+    Examples
+    --------
+    >>> draws = np.random.default_rng(0).normal(0.8, 0.05, 10_000)
+    >>> [round(limit, 2) for limit in limits(0.8, draws, 10)], [round(limit, 2) for limit in limits(0.8, draws, 100)]
+    ([0.66, 0.89], [0.68, 0.88])
+    """
+    draws = draws[~np.isnan(draws)]
+    if not draws.size or np.isnan(value):
+        return np.nan, np.nan
+    spread = float(draws.std())
+    if spread < STILL or (share and not 0 < value < 1):
+        return value, value
+    reach = scipy.stats.t.ppf((1 + level) / 2, n_units - 1) * spread * np.sqrt(n_units / (n_units - 1))
+    if not share:
+        return max(value - reach, -1.0), min(value + reach, 1.0)
+    at, odds = logit(value), reach / (value * (1 - value))
+    return float(expit(at - odds)), float(expit(at + odds))
 
 
 def resampled(counts: np.ndarray, *, n_resamples: int, seed: int) -> np.ndarray:
@@ -148,15 +207,6 @@ def _draws(n_speakers: int, n_resamples: int, seed: int) -> np.ndarray:
     """How often each speaker is drawn in each resample [shape=(n_resamples, n_speakers)]."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(n_speakers, np.full(n_speakers, 1 / n_speakers), size=n_resamples).astype(float)
-
-
-def percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
-    """Limits of the middle `level` (0 … 1) of `values` [shape=(n_resamples,)]; NaN where no resample has a value."""
-    values = values[~np.isnan(values)]  # resamples that happen to hold no clip of a class
-    if not values.size:
-        return np.nan, np.nan
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def unit(predictions: pd.DataFrame) -> pd.Series:

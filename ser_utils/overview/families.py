@@ -10,6 +10,13 @@ from ser_utils import evaluation, study
 FAMILIES = ("classic", "LSTM", "CNN", "ensemble", "pretrained", "fusion", "reference")
 BY_NOTEBOOK = {"02_features": "classic", "04_lstm": "LSTM", "05_cnn": "CNN"}
 FUSED = ("mean", "stack", "offline", "early", "gated", "cross_attention", "late")
+SCORED_AT = {  # notebook and family → heading above the cells that make its predictions
+    ("02_features", "classic"): "Classic-models",
+    ("04_lstm", "LSTM"): "Scores-on-unseen-speakers",
+    ("05_cnn", "CNN"): "Scores-on-unseen-speakers",
+    ("07_pretrained_fusion", "pretrained"): "Frozen-encoders-on-unseen-speakers",
+    ("07_pretrained_fusion", "fusion"): "Sound-and-text-together",
+}
 ALONE = ("audio_only", "text_only")  # what a fusion net is compared with
 ACOUSTIC = ("statistics_110", "functionals", "egemaps", "compare_2016")
 
@@ -33,9 +40,25 @@ def family(model: str, features: str, notebook: str) -> str:
     return "reference" if model in ALONE or features.split("+")[0] in ACOUSTIC else "pretrained"
 
 
+def place(notebook: str, kind: str) -> str:
+    """Page and heading where a family's predictions are made; the page alone where no heading is known.
+
+    Examples
+    --------
+    >>> place("04_lstm", "LSTM"), place("07_pretrained_fusion", "reference")
+    ('04_lstm#Scores-on-unseen-speakers', '07_pretrained_fusion')
+    """
+    kind = BY_NOTEBOOK.get(notebook, kind)  # an ensemble is scored beside its members
+    heading = SCORED_AT.get((notebook, kind))
+    return f"{notebook}#{heading}" if heading else notebook
+
+
 def made_by(profile: str) -> pd.DataFrame:
-    """Which notebook's predictions hold each system: ``corpus … condition, notebook``."""
-    folder, parts = study.paths(profile).predictions, []
+    """Which notebook's predictions hold each system: ``corpus … condition, notebook``; no row without predictions."""
+    folder, parts = (
+        study.paths(profile).predictions,
+        [pd.DataFrame(columns=[*evaluation.SYSTEM, "notebook"], dtype="str")],
+    )
     for name in sorted(study.load_profile(profile)["notebooks"]):
         file = folder / f"{name}.parquet"
         if file.is_file():

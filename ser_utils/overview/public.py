@@ -155,6 +155,20 @@ REFERENCES = pd.DataFrame(
             "https://github.com/audeering/w2v2-how-to",
         ),
         (
+            "emodb",
+            "SVM tuned by Auto-WEKA, 300 of 1582 features",
+            "leave one speaker out, 7 emotions",
+            "accuracy 0.77; random folds: 0.86",
+            "Gjoreski, Gjoreski, Kulakov, Informatica",
+        ),
+        (
+            "ravdess",
+            "residual LSTM with soft attention, 46.8 k parameters",
+            "speakers kept apart, 8 emotions; the best of its variants",
+            "UAR 0.652",
+            "arXiv:2606.03359",
+        ),
+        (
             "ravdess",
             "wav2vec 2.0 (xlsr) and action units of the face",
             "5 folds of subjects, 8 emotions",

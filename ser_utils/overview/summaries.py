@@ -227,3 +227,28 @@ def calibration(
         rows.append(first | facts | risks | {"area": evaluation.selective.area(points), "why": why})
         clips[row.corpus, row.family] = told
     return pd.DataFrame(rows), clips
+
+
+def coverages(board: pd.DataFrame, *, n_trials: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """How often intervals hold the truth in corpora like those of a headline table (:func:`evaluation.coverage`).
+
+    Parameters
+    ----------
+    board : pd.DataFrame
+        One row per corpus, of two known speakers or more; its UAR is the true score of the simulation.
+    n_trials, seed : int
+
+    Returns
+    -------
+    pd.DataFrame
+        ``corpus, n_speakers, UAR, speakers, middle, clips``: percent of each kind of interval.
+    """
+    rows = []
+    for row in board.itertuples():
+        known = {"score": min(max(row.UAR, 0.02), 0.98), "clips": max(round(row.n_clips / row.n_speakers), 1)}
+        found = {
+            kind: 100 * evaluation.coverage(row.n_speakers, kind=kind, n_trials=n_trials, seed=seed, **known)
+            for kind in evaluation.intervals.KINDS
+        }
+        rows.append({"corpus": row.corpus, "n_speakers": row.n_speakers, "UAR": row.UAR} | found)
+    return pd.DataFrame(rows, columns=["corpus", "n_speakers", "UAR", *evaluation.intervals.KINDS])

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ser_utils import evaluation
+from ser_utils.overview import families
 from ser_utils.report.pages import page_title
 
 
@@ -26,10 +27,17 @@ def headline(row: Any, *, n_classes: int, synthetic: bool) -> str:
 
 
 def made(leaders: pd.DataFrame) -> str:
-    """Where the predictions behind the headline were made: a link to each notebook's page, with its file."""
-    names = sorted(set(leaders["notebook"]))
-    links = [f"[{page_title(name)}]({name}.ipynb) (`predictions/{name}.parquet`)" for name in names]
-    return "Made by " + ", ".join(links) + "; parameters of each are in its second cell and in `run.json`."
+    """Where the predictions behind the headline were made: a link to the cells of each notebook, with the file."""
+    places = {(row.notebook, families.place(row.notebook, row.family)): row.family for row in leaders.itertuples()}
+    links = []
+    for (name, place), kind in sorted(places.items()):
+        address = f"{name}.ipynb{place.removeprefix(name)}"
+        links.append(f"{kind} in [{page_title(name)}]({address}) (`predictions/{name}.parquet`)")
+    return (
+        "How these numbers were made: "
+        + ", ".join(links)
+        + "; parameters are at the top of each page and in `run.json`."
+    )
 
 
 def tight(texts: Any) -> list[str]:
@@ -44,12 +52,13 @@ def tight(texts: Any) -> list[str]:
 
 
 def held(table: pd.DataFrame) -> str:
-    """What the simulation of intervals says: ``speakers`` and ``clips``, percent."""
+    """What the simulation of intervals says: :func:`summaries.coverages`."""
     low, high = table["speakers"].min(), table["speakers"].max()
     span = f"{low:.0f}" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f} to {high:.0f}"
     return (
-        f"An interval over speakers holds the true score in {span} % of the simulated corpora, one over clips in "
-        f"{table['clips'].max():.0f} % at most: it is far too narrow."
+        f"The intervals of this report hold the true score in {span} % of the simulated corpora, the middle of the "
+        f"draws in {table['middle'].min():.0f} % at worst, and an interval over clips in "
+        f"{table['clips'].max():.0f} % at most."
     )
 
 

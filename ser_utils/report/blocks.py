@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from IPython.display import HTML
 
 MISSING = "–"
-INTERVAL = re.compile(r"[+−-]?\d\S* \[.*\]$")  # 0.52 [0.48, 0.56] stays on one line
+INTERVAL = re.compile(r"[+−-]?\d\S* \[[^\u00a0]*\]$")  # 0.52 [0.48, 0.56] stays on one line unless it is tied itself
 
 
 def table(df: pd.DataFrame, *, caption: str, digits: int | Mapping[str, int] = 3, headers: int = 1) -> None:

@@ -23,7 +23,7 @@ SYNTHETIC = ", synthetic: says nothing about people"
 LIMITS = """## Limits
 
 - Actors speak fixed sentences; scores do not carry over to conversation, other languages, rooms or microphones.
-- Intervals tell how a score moves with other speakers of the same corpus; with few speakers they are too narrow.
+- Intervals tell how a score moves with other speakers of the same corpus; with few speakers they are unreliable.
 - The best system of a corpus is chosen by the scores shown, so its lead is slightly flattered."""
 
 

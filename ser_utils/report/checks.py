@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from ser_utils.report.pages import script
+
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
 
@@ -59,8 +61,8 @@ def _external(soup: BeautifulSoup) -> Iterator[str]:
         css = tag.get_text() if tag.name == "style" else str(tag.get("style") or "")
         for match in CSS_LOAD.finditer(css):
             yield f"external resource: a style loads {(match[1] or match[2])[:80]}"
-    if soup.find("script"):
-        yield "script: a page must be readable without one"
+    if any(tag.attrs or tag.get_text() != script() for tag in soup.find_all("script")):
+        yield "script: a page holds no other than the one that sorts its tables"
     if soup.find("meta", attrs={"http-equiv": re.compile("refresh", re.I)}):
         yield "external resource: the page sends its reader elsewhere (meta refresh)"
 

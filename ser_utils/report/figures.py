@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from ser_utils import study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL import Image
 
 # Okabe & Ito's palette (https://jfly.uni-koeln.de/color/), its yellow and black shifted so that each colour shows on
 # white and can be told from the next.
@@ -85,8 +87,9 @@ def style() -> None:
 def figure(fig: Figure, name: str, *, profile: str, alt: str, caption: str) -> None:
     """Save `fig` as ``figures/<profile>/<name>.png``, show it with its caption, and close it.
 
-    The PNG carries its alt text and caption, so that the report's first page can show it too. Equal figures give
-    equal bytes.
+    The PNG carries its alt text and caption, so that the report's first page can show it too. It has 256 colours, the
+    best ones for the figure: a spectrogram takes a quarter of the bytes and looks the same. Equal figures give equal
+    bytes.
 
     Parameters
     ----------
@@ -106,6 +109,7 @@ def figure(fig: Figure, name: str, *, profile: str, alt: str, caption: str) -> N
     """
     import matplotlib.pyplot as plt
     from IPython.display import HTML, display
+    from PIL.PngImagePlugin import PngInfo
 
     if not re.fullmatch(r"\d\d_[a-z0-9_]+", name):
         raise ValueError(f"figure name '{name}' must be two digits, '_' and lower-case words, e.g. '01_durations'")
@@ -113,17 +117,23 @@ def figure(fig: Figure, name: str, *, profile: str, alt: str, caption: str) -> N
         if not text.strip():
             raise ValueError(f"figure '{name}' has an empty {what}; say what it shows")
     file = study.paths(profile).figures / f"{name}.png"
+    told = PngInfo()
+    told.add_text("Title", alt)
+    told.add_text("Description", caption)
     with study.atomic(file) as temporary:
-        fig.savefig(
-            temporary,
-            format="png",
-            dpi=DPI,
-            bbox_inches="tight",
-            pad_inches=0.12,
-            metadata={"Software": None, "Title": alt, "Description": caption},
-        )
+        _drawn(fig).save(temporary, format="PNG", dpi=(DPI, DPI), pnginfo=told, optimize=True)
     plt.close(fig)
     display(HTML(figure_html(file, alt=alt, caption=caption)))
+
+
+def _drawn(fig: Figure) -> Image.Image:
+    """`fig` as a picture of 256 colours."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12)
+    with Image.open(buffer) as picture:
+        return picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
 
 
 def figure_html(png: Path, *, alt: str, caption: str) -> str:

@@ -73,12 +73,15 @@ def blocks(results: pd.DataFrame, *, splits: dict[str, str]) -> list[dict[str, A
 
 
 def _system(rows: pd.DataFrame, *, floor: bool) -> dict[str, Any]:
+    from ser_utils import evaluation
+
     first = rows.iloc[0]
     how = [word for word in (first["features"], first["train_regime"]) if word not in {"", "none"}]
     metrics = {
         row.metric: {"value": row.value, "low": row.ci_low, "high": row.ci_high} for row in rows.itertuples(index=False)
     }
     return {
+        "key": {name: first[name] for name in evaluation.SYSTEM},
         "model": first["model"],
         "how": " · ".join(how),
         "floor": floor,

@@ -57,7 +57,7 @@ def render_index(profile: str) -> Path:
     figures = key_figures(places.figures, records)
     context = {
         "run": run,
-        "blocks": [] if results is None else headline.blocks(results, splits=splits),
+        "blocks": [] if results is None else _traced(headline.blocks(results, splits=splits), profile),
         "n_results": 0 if results is None else len(results),
         "complete": (places.reports / "results.csv").is_file(),
         "old_scores": _old_scores(places, records, run["waiting"]),
@@ -79,6 +79,29 @@ def render_index(profile: str) -> Path:
     cards.write(places.reports, run, context["blocks"], corpora)
     crate.write(places.reports, run, corpora)
     return index
+
+
+def _traced(blocks: list[dict[str, Any]], profile: str) -> list[dict[str, Any]]:
+    """`blocks`, the best system of each with ``made``: the place that made its predictions, and their file."""
+    from ser_utils.overview import families
+
+    made = families.made_by(profile)
+    for block in blocks:
+        if not block["best"]:
+            continue
+        key = block["best"]["key"]
+        block["best"]["made"] = None
+        rows = made[(made[list(key)] == list(key.values())).all(axis=1)]
+        if len(rows):
+            name = rows["notebook"].iloc[0]
+            kind = families.family(key["model"], key["features"], name)
+            told = {
+                "place": families.place(name, kind),
+                "page": page_title(name),
+                "file": f"predictions/{name}.parquet",
+            }
+            block["best"]["made"] = told
+    return blocks
 
 
 def _page(context: Mapping[str, Any], reports: Path) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -41,8 +43,19 @@ def templates() -> Environment:
     loader = FileSystemLoader(TEMPLATES)
     env = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     env.globals |= {"study_title": STUDY_TITLE, "css": (TEMPLATES / "style.css").read_text(encoding="utf-8")}
+    env.globals |= {"script": script(), "script_hash": script_hash()}
     env.filters["duration"] = study.duration
     return env
+
+
+def script() -> str:
+    """The one script of a page, which sorts its tables; a page reads the same without it."""
+    return (TEMPLATES / "sort.js").read_text(encoding="utf-8")
+
+
+def script_hash() -> str:
+    """What a page's content security policy lets run: this script and no other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script().encode()).digest()).decode()
 
 
 def render_page(ipynb: Path, html: Path, *, profile: str, status: str) -> None:
@@ -68,6 +81,9 @@ def render_page(ipynb: Path, html: Path, *, profile: str, status: str) -> None:
     body = fragment(nb)
     title = _take_title(body) or Path(ipynb).stem
     number_captions(body)
+    _tie_percents(body)
+    for code in body.find_all("pre"):
+        code["tabindex"] = "0"  # long lines scroll, from the keyboard too
     headings = _order_headings(body)
     _tie_links(body, cut=error is not None)
     name = Path(ipynb).stem
@@ -190,6 +206,13 @@ def number_captions(body: BeautifulSoup) -> None:
     for image in body.select("figure > img"):
         # wide plots keep a legible size on phones and scroll inside their frame
         image.wrap(body.new_tag("div", attrs={"class": "plot", "tabindex": "0", "role": "group", "aria-label": "Plot"}))
+
+
+def _tie_percents(body: BeautifulSoup) -> None:
+    """No line ends between a number and its percent sign."""
+    for text in body.find_all(string=re.compile(r"\d %")):
+        if not text.find_parent(["pre", "code"]):
+            text.replace_with(re.sub(r"(?<=\d) %", "\u00a0%", text))
 
 
 def _order_headings(body: BeautifulSoup) -> list[dict[str, Any]]:
