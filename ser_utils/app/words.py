@@ -29,7 +29,7 @@ WAITING = """<div class="answer"><p class="verdict quiet">nothing heard yet</p>
 <p class="quiet">Record a sentence, choose a file or an example.</p></div>"""
 
 SLEEPING = """<div class="answer"><p class="verdict quiet">not listening</p>
-<p class="quiet">Press Record and speak; press Stop when you are done.</p></div>"""
+<p class="quiet">Press Listen and speak; press Stop when you are done.</p></div>"""
 
 FIRST = """<section class="note"><h2>No net is here yet</h2>
 <p>The page can train a first one now: a small net on the embedded synthetic corpus, in about a minute. It shows how the
