@@ -58,7 +58,8 @@ def build(known: Nets, chosen: list[Any]) -> None:
             answer = gr.HTML(words.WAITING, elem_id="answer")
             downloads = gr.HTML("", elem_id="downloads")
     details = gr.HTML("", elem_id="details")
-    inputs, outputs = [turn, keep, log, *chosen], [answer, details, downloads, log]
+    inputs = [turn, keep, log, *chosen]
+    outputs = [answer, details, downloads, log, turn]  # the turn too: from then on it is kept for an hour
 
     def answers(event: Callable[..., Any], shown: Callable[..., Shown], *source: Any) -> None:
         first = event(shown, [*inputs, *source], outputs, **SAME)
@@ -97,7 +98,7 @@ def _sources() -> tuple[gr.Audio, gr.File, dict[str, gr.Button], gr.Checkbox]:
 
 def _clear(turn: Turn) -> Shown:
     turn.take()
-    return NOTHING
+    return *NOTHING, turn
 
 
 def _new(known: Nets, read: Callable[..., Sound]) -> Callable[..., Shown]:
@@ -109,8 +110,8 @@ def _new(known: Nets, read: Callable[..., Sound]) -> Callable[..., Shown]:
         try:
             sound = read(*file)
         except study.UserError as error:
-            return _problem(error, lines) if newest() else LATE
-        return _told(known, turn, sound, keeps, lines, settings) if newest() else LATE
+            return *(_problem(error, lines) if newest() else LATE), turn
+        return *(_told(known, turn, sound, keeps, lines, settings) if newest() else LATE), turn
 
     return shown
 
@@ -119,7 +120,8 @@ def _again(known: Nets) -> Callable[..., Shown]:
     """Answer the sound that is there under other settings."""
 
     def shown(turn: Turn, keeps: bool, lines: list, *settings: Any) -> Shown:
-        return LATE if turn.sound is None else _told(known, turn, turn.sound, keeps, lines, settings)
+        told = LATE if turn.sound is None else _told(known, turn, turn.sound, keeps, lines, settings)
+        return *told, turn
 
     return shown
 
