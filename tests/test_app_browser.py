@@ -15,7 +15,10 @@ import soundfile as sf
 import soxr
 from app_sample import NAMES, save_nets
 from saved_sample import LABELS, sentence
-from test_browser import ARGS
+from test_browser import (
+    ARGS,
+    axe,  # noqa: F401 - a fixture
+)
 from test_browser import NAMES as BROWSERS
 
 from ser_utils import app, study
@@ -325,6 +328,26 @@ def test_it_fits_a_phone(page, browser, served, scheme):
     phone.wait_for_selector("#details figure")
     assert phone.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
     phone.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_barrier(page, browser, served, axe, scheme):  # noqa: F811 - the fixture
+    other = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    other.set_default_timeout(PATIENCE_MS)
+    other.goto(served.url)
+    other.wait_for_selector("#answer .answer")
+    other.evaluate(axe)
+    found = {}
+    for tab in ("Recording", "Live", "Limits"):
+        other.get_by_role("tab", name=tab).click()
+        if tab == "Recording":
+            other.get_by_role("button", name="sad").click()
+            other.wait_for_selector("#details figure")
+        result = other.evaluate("axe.run()")
+        assert result["passes"], "axe did not run"
+        found |= {(tab, rule["id"]): [node["html"][:200] for node in rule["nodes"]] for rule in result["violations"]}
+    other.close()
+    assert found == {}
 
 
 def test_nothing_came_from_outside(page, outside):
