@@ -326,7 +326,9 @@ def test_it_fits_a_phone(page, browser, served, scheme):
     phone.wait_for_selector("#answer .answer")
     phone.get_by_role("button", name="sad").click()
     phone.wait_for_selector("#details figure")
-    assert phone.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+    for tab in ("Recording", "Live", "Limits"):
+        phone.get_by_role("tab", name=tab).click()
+        assert phone.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0, tab
     phone.close()
 
 

@@ -43,7 +43,7 @@ def build(known: Nets, chosen: list[Any]) -> None:
                 part_s=live.STEP_S,
                 limit_s=LIMIT_S,
             )
-            gr.HTML(f'<p class="quiet">The net hears the last {live.WINDOW_S:g} s, twice a second.</p>')
+            gr.HTML(f'<p class="quiet">The net hears the last {live.WINDOW_S:g} s, up to twice a second.</p>')
         with gr.Column(scale=1, min_width=280):
             answer = gr.HTML(words.listening(Listening()), elem_id="live")
     outputs = [answer, state, microphone]

@@ -75,7 +75,7 @@ def build(known: Nets, *, train: Callable[..., Path] | None = None) -> gr.Blocks
 
 
 def _offer(known: Nets) -> tuple[gr.Group, gr.Button, gr.HTML]:
-    with gr.Group(visible=not known.cards()) as group:
+    with gr.Group(visible=not known.cards(), elem_classes="offer") as group:
         gr.HTML(words.FIRST)
         button = gr.Button("Train the first net", variant="primary", elem_id="train")
         told = gr.HTML("", elem_id="training")
