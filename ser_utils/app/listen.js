@@ -45,6 +45,7 @@ async function listen() {
     const tap = new AudioWorkletNode(context, "tap");
     tap.port.onmessage = (event) => take(mine, event.data);
     context.createMediaStreamSource(stream).connect(tap).connect(context.destination); // it plays silence
+    await context.resume();
     if (current === mine) show("listening");
   } catch (error) {
     if (current === mine) stop(WHY[error.name] ?? `The microphone cannot be used: ${error.message}.`);

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from ser_utils import study
 from ser_utils.app import fields, live, words
@@ -16,7 +14,6 @@ from ser_utils.app.live import Listening
 from ser_utils.app.nets import Nets
 
 LIMIT_S = 600  # one session; a page that was forgotten does not listen on
-RATES = (8_000, 192_000)  # Hz
 BUTTON = '<button type="button">Listen</button> <span role="status" class="quiet"></span>'
 
 
@@ -54,31 +51,9 @@ def _heard(known: Nets) -> Callable[..., tuple[Any, ...]]:
     def heard(part: gr.EventData, before: Listening | None, *values: Any) -> tuple[Any, ...]:
         before = Listening() if part.begins or before is None else before
         try:
-            after = live.step(before, *samples(part.pcm, part.rate), fields.settings(values), known)
+            after = live.step(before, *live.samples(part.pcm, part.rate), fields.settings(values), known)
         except study.UserError as error:
             return words.problem(str(error)), before, part.number
         return words.listening(after), after, part.number
 
     return heard
-
-
-def samples(pcm: str, rate: float) -> tuple[np.ndarray, int]:
-    """Sound as the browser sends it: 16-bit samples in base64, and their rate in Hz.
-
-    Raises
-    ------
-    study.UserError
-        When it is none.
-
-    Examples
-    --------
-    >>> samples("AAAAQADA", 48000)
-    (array([ 0. ,  0.5, -0.5], dtype=float32), 48000)
-    """
-    try:
-        y = np.frombuffer(base64.b64decode(pcm, validate=True), dtype="<i2")
-        if not RATES[0] <= rate <= RATES[1]:
-            raise ValueError(f"a rate of {rate:g} Hz")
-    except (TypeError, ValueError) as error:
-        raise study.UserError(f"the browser sent no sound that can be read ({error}); load the page anew") from error
-    return y.astype(np.float32) / 2**15, round(rate)

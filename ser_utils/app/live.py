@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import time
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import soxr
 
+from ser_utils import study
 from ser_utils.app import sounds
 from ser_utils.app.hearing import NO_SPEECH, Heard, Settings, hear
 from ser_utils.app.nets import Nets
@@ -19,6 +21,7 @@ WINDOW_S = 3.0
 STEP_S = 0.5  # between answers
 PACE = 0.5  # seconds of work per second of sound, at most
 KEPT = 240  # answers: two minutes
+RATES = (8_000, 192_000)  # Hz, of a microphone
 
 
 @dataclass
@@ -83,3 +86,25 @@ def _patience(listening: Listening) -> float:
     """Seconds of sound that must come together before the next answer."""
     cost = min(listening.costs[-3:], default=0.0)
     return min(max(0.9 * STEP_S, cost / PACE), WINDOW_S)  # parts may fall a little short
+
+
+def samples(pcm: str, rate: float) -> tuple[np.ndarray, int]:
+    """Sound as the browser sends it: 16-bit samples in base64, and their rate in Hz.
+
+    Raises
+    ------
+    study.UserError
+        When it is none.
+
+    Examples
+    --------
+    >>> samples("AAAAQADA", 48000)
+    (array([ 0. ,  0.5, -0.5], dtype=float32), 48000)
+    """
+    try:
+        y = np.frombuffer(base64.b64decode(pcm, validate=True), dtype="<i2")
+        if not RATES[0] <= rate <= RATES[1]:
+            raise ValueError(f"a rate of {rate:g} Hz")
+    except (TypeError, ValueError) as error:
+        raise study.UserError(f"the browser sent no sound that can be read ({error}); load the page anew") from error
+    return y.astype(np.float32) / 2**15, round(rate)
