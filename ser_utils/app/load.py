@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 
 from ser_utils import study
-from ser_utils.app import live, nets, sounds
+from ser_utils.app import live, nets, serving, sounds
 from ser_utils.app.hearing import Settings, hear
 from ser_utils.app.nets import NO_DENOISER, Nets
 from ser_utils.app.sounds import RATE, Sound
@@ -113,7 +113,7 @@ def _pressed(
 
     taken: list[float] = []
     errors: list[str] = []
-    found = [Client(url, verbose=False, analytics_enabled=False, download_files=False) for _ in range(n)]
+    found = [serving.client(url) for _ in range(n)]
     end = time.monotonic() + seconds
 
     def press(client: Client) -> None:
