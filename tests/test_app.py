@@ -305,6 +305,28 @@ def test_a_slow_machine_answers_less_often_and_keeps_up(known, monkeypatch):
     assert max(state.late[1:]) <= live.PACE
 
 
+def test_one_slow_answer_does_not_stop_the_next_ones(known, monkeypatch):
+    took = iter([20.0] + [0.01] * 40)
+    clock = [0.0]
+
+    def slow(sound, settings, nets):
+        clock[0] += next(took)
+
+    monkeypatch.setattr(live.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(live, "hear", slow)
+    state = live.Listening()
+    for _ in range(20):
+        state = live.step(state, sentence(0.5), 16000, app.Settings(), known)
+    lengths = (state.table["end_s"] - state.table["start_s"]).tolist()
+    assert lengths == pytest.approx([0.5, live.WINDOW_S] + [0.5] * 13)
+
+
+@pytest.mark.parametrize(("pcm", "rate"), [("AAA", 16000), ("AAAA AAA", 16000), ("AAAA", 16000), ("AAAAAA==", 5)])
+def test_a_part_that_is_no_sound_is_told(pcm, rate):
+    with pytest.raises(study.UserError, match="the browser sent no sound that can be read"):
+        live.samples(pcm, rate)
+
+
 # --- the page as a program --------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 
 from ser_utils import study
-from ser_utils.app import live, nets, sounds
+from ser_utils.app import live, nets, serving, sounds
 from ser_utils.app.hearing import Settings, hear
 from ser_utils.app.nets import NO_DENOISER, Nets
 from ser_utils.app.sounds import RATE, Sound
@@ -34,26 +34,27 @@ def window() -> Sound:
 
 
 def latencies(known: Nets, *, repeats: int = 40) -> list[dict[str, Any]]:
-    """Milliseconds from the end of a 3 s window to the answer as HTML, per net and denoiser; and the pace of a live
-    session."""
+    """Milliseconds from the end of a 3 s window to the answer as HTML, per net and denoiser, those of the processors
+    among them, which other programs do not lengthen; and the pace of a live session."""
     rows, sound = [], window()
     for model in known.cards():
         for denoiser in (name for name in LIMITS_MS if name == NO_DENOISER or name in nets.denoisers()):
             settings = Settings(model, denoiser)
-            taken = np.array([_answer_ms(sound, settings, known) for _ in range(repeats + 3)])[3:]
+            taken, cpu = np.array([_answer_ms(sound, settings, known) for _ in range(repeats + 3)])[3:].T
             row = {"net": model, "denoiser": denoiser, "p50_ms": np.median(taken), "p95_ms": np.quantile(taken, 0.95)}
+            row |= {"cpu_p50_ms": np.median(cpu), "cpu_p95_ms": np.quantile(cpu, 0.95)}
             limit = LIMITS_MS[denoiser]
             row |= {"limit_ms": limit, "streaming_rtf": streaming(known, settings, sound)}
             rows.append(row | {"holds": bool(row["p95_ms"] < limit and row["streaming_rtf"] <= live.PACE)})
     return rows
 
 
-def _answer_ms(sound: Sound, settings: Settings, known: Nets) -> float:
+def _answer_ms(sound: Sound, settings: Settings, known: Nets) -> tuple[float, float]:
     from ser_utils.app import words
 
-    start = time.perf_counter()
+    start, work = time.perf_counter(), time.process_time()
     words.answer(hear(sound, settings, known))
-    return 1000 * (time.perf_counter() - start)
+    return 1000 * (time.perf_counter() - start), 1000 * (time.process_time() - work)
 
 
 def streaming(known: Nets, settings: Settings, sound: Sound) -> float:
@@ -112,7 +113,7 @@ def _pressed(
 
     taken: list[float] = []
     errors: list[str] = []
-    found = [Client(url, verbose=False, analytics_enabled=False, download_files=False) for _ in range(n)]
+    found = [serving.client(url) for _ in range(n)]
     end = time.monotonic() + seconds
 
     def press(client: Client) -> None:
@@ -153,8 +154,10 @@ def bench(show: Callable[[str, list[dict[str, Any]]], None], write: Callable[[di
         Print a table by its title; write a report by its name.
     """
     study.seed_everything(0)
+    busy = os.getloadavg()[0]  # processes that wanted a core in the last minute, before anything began here
     rows, load = latencies(Nets()), clients()
     show("latency", rows)
     show("load", [load])
-    write({"environment": study.environment("gradio", "tensorflow"), "latency": rows, "load": load}, "app")
+    environment = study.environment("gradio", "tensorflow") | {"load_average_before": busy}
+    write({"environment": environment, "latency": rows, "load": load}, "app")
     return int(not (all(row["holds"] for row in rows) and load["flat"] and not load["errors"]))

@@ -23,6 +23,7 @@ from ser_utils.app.nets import Nets
 from ser_utils.app.sounds import MAX_MB
 
 HOST, PORT = "127.0.0.1", 7860
+PATIENCE_S = 120.0  # of a client
 HERE = "127.0.0.1,localhost"
 QUIET = {  # Gradio neither counts its users, nor asks for a newer version, nor looks for a place in the cloud
     "GRADIO_ANALYTICS_ENABLED": "False",
@@ -113,12 +114,19 @@ def ask(url: str, file: Path | str, settings: Settings | None = None) -> dict[st
         ``model, denoiser, noise, snr_db, verdict, windows, took_s``; a window holds what a row of
         :attr:`Heard.table` does.
     """
-    from gradio_client import Client, handle_file
+    from gradio_client import handle_file
 
     chosen = settings or Settings()
     values = (chosen.model, chosen.denoiser, chosen.noise, chosen.snr_db)
-    client = Client(url, verbose=False, analytics_enabled=False, download_files=False)
-    return client.predict(handle_file(file), *values, api_name="/predict")
+    return client(url).predict(handle_file(file), *values, api_name="/predict")
+
+
+def client(url: str) -> Any:
+    """A client of a running page, which waits longer than the 5 to 20 s of its kind: the machine may be busy."""
+    from gradio_client import Client
+
+    waits = {"timeout": PATIENCE_S}
+    return Client(url, verbose=False, analytics_enabled=False, download_files=False, httpx_kwargs=waits)
 
 
 def _launch(built, host: str, port: int) -> str:

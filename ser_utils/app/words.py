@@ -14,7 +14,7 @@ from ser_utils.app.attention import over_time
 from ser_utils.app.hearing import NO_SPEECH, NOT_SURE, Heard
 from ser_utils.app.live import WINDOW_S, Listening
 from ser_utils.app.nets import absent
-from ser_utils.app.sounds import MAX_MB, MAX_S, NO_NOISE, SPEECH_DB, SPEECH_S
+from ser_utils.app.sounds import MAX_MB, MAX_S, NO_NOISE, RISE_DB, SOFT_DB, SPEECH_DB, SPEECH_S
 from ser_utils.predicting import command
 from ser_utils.saved import Card
 
@@ -22,14 +22,14 @@ OPENING = """<header><h1>What do the nets hear?</h1>
 <p class="lede">Speak, or take a sound file, and see which emotion a saved net finds in the voice; add noise, and see
 what breaks and what a denoiser mends.</p>
 <p class="private"><strong>Nothing is stored or sent.</strong> The sound goes to the program on this computer, stays in
-its memory while this page is open, and its temporary file is deleted within minutes. Keep what you want by the download
+its memory for an hour at most, and its temporary file is deleted within minutes. Keep what you want by the download
 links.</p></header>"""
 
 WAITING = """<div class="answer"><p class="verdict quiet">nothing heard yet</p>
 <p class="quiet">Record a sentence, choose a file or an example.</p></div>"""
 
 SLEEPING = """<div class="answer"><p class="verdict quiet">not listening</p>
-<p class="quiet">Press Record and speak; press Stop when you are done.</p></div>"""
+<p class="quiet">Press Listen and speak; press Stop when you are done.</p></div>"""
 
 FIRST = """<section class="note"><h2>No net is here yet</h2>
 <p>The page can train a first one now: a small net on the embedded synthetic corpus, in about a minute. It shows how the
@@ -200,7 +200,7 @@ use. The examples are synthetic speech (espeak-ng, CC0). DTLN and GTCRN are MIT.
 <h2>Limits</h2><ul>
 <li>Files up to {MAX_MB} MB and {MAX_S:.0f} s, of any format: content counts, not the name. Longer ones:
 <code>python -m ser_utils predict FILE</code>.</li>
-<li>“No speech heard” is a gate on energy: less than {SPEECH_S:g} s above {SPEECH_DB:.0f} dB of full scale. It does not
-know voices from fans.</li>
+<li>“No speech heard” is a gate on energy: less than {SPEECH_S:g} s above {SPEECH_DB:.0f} dB of full scale, or above
+{SOFT_DB:.0f} dB where that is {RISE_DB:.0f} dB above the quietest tenth. It does not know voices from fans.</li>
 <li>The page serves this computer alone unless it was started with another <code>--host</code>.</li>
-<li>A session log is kept only while its box is ticked, in memory, until you close the page.</li></ul></section>"""
+<li>A session log is kept only while its box is ticked, in memory, for an hour at most.</li></ul></section>"""
