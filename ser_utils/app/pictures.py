@@ -95,7 +95,7 @@ def bars(p: dict[str, float]) -> str:
             f'background:{colour}"></span></td><td class="number">{value:.2f}</td></tr>'
         )
     head = (
-        '<thead class="hidden"><tr><th scope="col">emotion</th><th></th><th scope="col">probability</th></tr></thead>'
+        '<thead class="hidden"><tr><th scope="col">emotion</th><td></td><th scope="col">probability</th></tr></thead>'
     )
     return f'<table class="bars">{head}<tbody>{"".join(rows)}</tbody></table>'
 
