@@ -1,15 +1,17 @@
 """Parallel maps on a Dask cluster: results and messages are those of processes on this machine.
 
-Used by :func:`ser_utils.study.imap` alone, when ``$SER_DASK_SCHEDULER`` is set. What is mapped is written once to the
-output folder, which all workers share, and read once by each: nothing but items and results passes the scheduler, and
-a lost worker takes nothing along but the work it was at. ``joblib``'s Dask backend is not used: it keeps large items
-in the memory of one worker, and they are lost with it.
+Used by :func:`ser_utils.study.imap` alone, when ``$SER_DASK_SCHEDULER`` is set. The function and every large array, of
+the function or of an item, are written once to the output folder, which all workers share, arrays under a key of their
+content; workers map them into memory. So little passes the scheduler, and a lost worker takes nothing along but the
+work it was at. ``joblib``'s Dask backend is not used: it keeps large items in the memory of a worker.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
+import io
 import logging
 import os
 import pickle
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import cloudpickle
+import numpy as np
 
 from ser_utils import study
 
@@ -31,6 +34,7 @@ T = TypeVar("T")
 
 EXTRA = "pip install -r requirements-cluster.lock"
 CONNECT_S, WORKERS_S = 10, 60  # how long to wait for the scheduler, and for its first worker
+LARGE = 2**20  # bytes from which an array goes by file
 OWN = ("SER_DASK_SCHEDULER", "SER_JOBS", "SER_PROGRESS")  # settings of this process that mean nothing to a worker
 
 
@@ -68,17 +72,57 @@ def imap(fn: Callable[[Any], T], items: Iterable[Any], *, desc: str, address: st
     holder = Path(tempfile.mkdtemp(prefix=".tmp-map-", dir=folder))
     futures: list[Any] = []
     try:
+        pack = _Packer(holder)
         file = holder / "function.pickle"
-        file.write_bytes(cloudpickle.dumps(fn))
+        file.write_bytes(pack(fn))
         work = functools.partial(work_on, job=Job(str(file), package_digest(), _settings()))
-        with warnings.catch_warnings():  # of large graphs: items are what they are, and small beside what is computed
+        with warnings.catch_warnings():  # of a large graph: many small items make one, too
             warnings.simplefilter("ignore", UserWarning)
-            futures += client.map(work, [cloudpickle.dumps(item) for item in items], pure=False, key="ser_utils")
+            futures += client.map(work, [pack(item) for item in items], pure=False, key="ser_utils")
         yield from _in_order(futures, loop=client.loop, desc=desc, address=address)
     finally:
         if client.status == "running":
             client.cancel([future for future in futures if future is not None])
         shutil.rmtree(holder, ignore_errors=True)
+
+
+class _Packer:
+    """Pickles things of one map; their large arrays become files, equal ones the same file."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.files: dict[int, tuple[np.ndarray, str]] = {}  # identity → the array, held so that it stays its own; file
+
+    def __call__(self, thing: Any) -> bytes:
+        out = io.BytesIO()
+        pickler = _Pickler(out)
+        pickler.packer = self
+        pickler.dump(thing)
+        return out.getvalue()
+
+    def file(self, array: np.ndarray) -> str:
+        if id(array) not in self.files:
+            content = np.ascontiguousarray(array)
+            key = hashlib.sha256(f"{content.dtype.str} {content.shape}".encode())
+            key.update(content.reshape(-1).view(np.uint8))
+            target = self.folder / f"{key.hexdigest()[:32]}.npy"
+            if not target.exists():
+                np.save(target, content)
+            self.files[id(array)] = array, str(target)
+        return self.files[id(array)][1]
+
+
+class _Pickler(cloudpickle.Pickler):
+    packer: _Packer
+
+    def reducer_override(self, thing: Any) -> Any:
+        if type(thing) in (np.ndarray, np.memmap) and thing.nbytes >= LARGE and thing.dtype.kind in "biufcSU":
+            return _mapped, (self.packer.file(thing),)
+        return super().reducer_override(thing)
+
+
+def _mapped(file: str) -> np.ndarray:
+    return np.load(file, mmap_mode="r")
 
 
 def _in_order(futures: list[Any], *, loop: Any, desc: str, address: str) -> Iterator[Any]:

@@ -130,6 +130,27 @@ def test_results_are_those_of_this_machine(dask, monkeypatch):
     assert not list((study.output_root() / "data" / "derived").iterdir()), "what was mapped is left behind"
 
 
+def _mean(item: tuple[int, np.ndarray], *, table: np.ndarray) -> tuple[float, str, str]:
+    place, x = item
+    return float(x[place] @ table[place]), type(x).__name__, type(table).__name__
+
+
+@EXTRA
+def test_large_arrays_go_by_the_shared_folder_once(dask, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        cluster.np, "save", lambda file, array, save=np.save: made.append(file.name) or save(file, array)
+    )
+    x, table = (np.random.default_rng(i).normal(size=(400, 800)) for i in range(2))
+    items = [(0, x), (1, x), (2, x.copy()), (3, x)]
+    found = study.pmap(functools.partial(_mean, table=table), items, desc="means")
+    assert found == [(float(x[i] @ table[i]), "memmap", "memmap") for i in range(4)]
+    assert len(made) == 2, "equal arrays are one file"
+    pack = cluster._Packer(study.output_root())
+    assert len(pack(items)) < 10_000
+    assert pack(np.array(["a" * 2**20, None], dtype=object))[:1] == b"\x80", "objects are pickled as they are"
+
+
 @EXTRA
 def test_workers_compute_with_the_settings_of_the_caller(dask, tmp_path, monkeypatch):
     monkeypatch.setenv("SER_PROGRESS", str(tmp_path / "progress"))
