@@ -124,13 +124,24 @@ def slurm(tmp_path):
         found.end()
 
 
-@pytest.mark.parametrize("name", ["slurm", "kubernetes"])
-def test_the_profiles_for_clusters_are_read_and_fit_the_project_s_triggers(name):
-    file = study.ROOT / "config" / "cluster" / name / "config.yaml"
+def test_the_profile_asks_for_what_run_all_asks_for():
+    file = study.ROOT / "config" / "cluster" / "slurm" / "config.yaml"
     profile = yaml.safe_load(file.read_text(encoding="utf-8"))
-    assert profile["executor"] == name
-    assert set(profile["rerun-triggers"]) == {"mtime", "params", "input"}, "as ./run_all.sh has them"
+    assert profile["executor"] == "slurm"
+    assert set(profile["rerun-triggers"]) == {"mtime", "params", "input"}
     assert profile["default-resources"]["mem_mb"] >= 4000
+
+
+def test_the_pods_of_kubernetes_name_one_another():
+    file = study.ROOT / "config" / "cluster" / "kubernetes.yaml"
+    parts = {part["metadata"]["name"]: part for part in yaml.safe_load_all(file.read_text(encoding="utf-8"))}
+    port = parts["ser-dask"]["spec"]["ports"][0]["port"]
+    pods = {name: part["spec"]["template"]["spec"] for name, part in parts.items() if "template" in part["spec"]}
+    address = f"tcp://ser-dask:{port}"
+    assert address in pods["ser-dask-worker"]["containers"][0]["command"]
+    assert {"name": "SER_DASK_SCHEDULER", "value": address} in pods["ser-full"]["containers"][0]["env"]
+    for name in ("ser-dask-worker", "ser-full"):
+        assert pods[name]["volumes"][0]["persistentVolumeClaim"]["claimName"] in parts
 
 
 @pytest.mark.slow
