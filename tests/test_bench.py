@@ -90,8 +90,11 @@ def few_parts(tmp_path, monkeypatch):
     return tmp_path / "out" / "reports" / "bench"
 
 
-def test_without_a_name_one_table_holds_every_part_with_its_memory(few_parts, capsys):
-    assert bench.main([]) == 0
+def test_without_a_name_one_table_holds_every_part_and_is_compared_with_what_it_replaces(few_parts, capsys):
+    then = {"environment": {"commit": "earlier"}, "rows": [{"part": "starts", "of": "import ser_utils", "ms": 1e-3}]}
+    then["rows"][0]["peak_mb"] = 1.0
+    measuring.write(then, "parts")
+    assert bench.main([], against=few_parts / "parts.json") == 0
     report = json.loads((few_parts / "parts.json").read_text(encoding="utf-8"))
     start, evaluation, demo = report["rows"]
     assert start["part"] == "starts"
@@ -101,20 +104,9 @@ def test_without_a_name_one_table_holds_every_part_with_its_memory(few_parts, ca
     assert demo["not_run"] == "no record: ./run_all.sh demo"
     kept = few_parts / "commits" / f"{study.commit().rstrip('+')}.json"
     assert json.loads(kept.read_text(encoding="utf-8")) == report
-    assert "240 clips, 100 draws" in capsys.readouterr().out
-
-
-def test_against_tells_what_became_slower_than_the_file_even_when_it_is_replaced(few_parts, capsys):
-    assert bench.main([]) == 0
-    file = few_parts / "parts.json"
-    report = json.loads(file.read_text(encoding="utf-8"))
-    report["rows"][0]["ms"] /= 100
-    report["environment"]["commit"] = "earlier"
-    file.write_text(json.dumps(report), encoding="utf-8")
-    assert bench.main([], against=file) == 0
-    told = capsys.readouterr().out
-    assert "as shares of earlier" in told
-    assert "slower" in told.split("as shares of earlier")[1]
+    table, compared = capsys.readouterr().out.split("as shares of earlier")
+    assert "240 clips, 100 draws" in table
+    assert "slower, larger" in compared
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}"])
@@ -127,14 +119,22 @@ def test_a_file_that_is_no_report_is_refused_before_anything_is_measured(tmp_pat
         bench.main(["growth"], against=tmp_path / "old.json")
 
 
-def test_every_part_can_be_prepared_and_done(monkeypatch):
+def test_a_step_and_a_denoiser_are_measured(monkeypatch):
     study.seed_everything(0)
-    assert parts._naive(1)()["ratio"] > 0
-    assert {"noise", "background", "pitch_shift"} <= set(parts._augmented(1)()["each"])
-    assert parts._denoised("wiener")()["n"] == 160_000
     monkeypatch.setattr(parts, "FRAMES", 32)
     monkeypatch.setattr(parts, "STEPS", 1)
     assert parts._steps("small_cnn", {"filters": 4}, False)()["loss"] > 0
+    monkeypatch.setattr(parts, "SOUND_S", 2.0)
+    assert parts._denoised("wiener")()["n"] == 32_000
+    assert parts._naive(1)()["ratio"] > 1
+
+
+def test_every_augmentation_is_measured(monkeypatch):
+    from ser_utils import augment
+
+    few = {name: augment.AUGMENTATIONS[name] for name in ("noise", "background", "gain")}
+    monkeypatch.setattr(augment, "AUGMENTATIONS", few)
+    assert set(parts._augmented(1)()["each"]) == set(few)
 
 
 # --- a process of its own ----------------------------------------------------------------------------------------
@@ -167,10 +167,10 @@ def test_stages_run_one_after_the_other_on_clips_made_here(tmp_path, monkeypatch
     monkeypatch.setattr(growth, "N_RESAMPLES", 50)
     quick = {name: work for name, work in growth.STAGES.items() if name != "training epoch"}
     monkeypatch.setattr(growth, "STAGES", quick)
-    rows = growth.measure(tmp_path, 60)
+    rows = growth.measure(tmp_path, 30)
     assert [row["stage"] for row in rows] == ["checking", "features", "evaluation"]
-    assert rows[0]["usable"] == 60, "every clip is whole, and no two are alike"
-    assert rows[1]["features_mb"] > 4
+    assert rows[0]["usable"] == 30, "every clip is whole, and no two are alike"
+    assert rows[1]["features_mb"] > 2
     assert all(row["peak_mb"] < row["limit_mb"] for row in rows)
 
 
