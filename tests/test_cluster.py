@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import os
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ser_utils import cluster, study
@@ -39,6 +41,11 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Cluster:
     """A scheduler and its workers, without the nanny that would start a killed one again."""
 
@@ -46,6 +53,9 @@ class Cluster:
         self.address, self.log = f"tcp://127.0.0.1:{_free_port()}", folder / "cluster.log"
         port = self.address.rsplit(":", 1)[1]
         self.processes = [_start("scheduler", "--host", "127.0.0.1", "--port", port, log=self.log)]
+        deadline = time.monotonic() + 60
+        while not _answers(int(port)) and time.monotonic() < deadline:
+            time.sleep(0.1)
         for _ in range(2):
             self.add()
 
@@ -169,6 +179,24 @@ def test_a_user_s_mistake_arrives_as_its_sentence(dask):
     with pytest.raises(KeyError, match="no such"):
         study.pmap(_refuse_key, [1], desc="clips")
     assert study.pmap(abs, [-1], desc="after an error") == [1]
+
+
+@EXTRA
+def test_nets_trained_on_the_cluster_predict_what_nets_trained_here_predict(dask, tmp_path, monkeypatch):
+    study.seed_everything(0)
+    from test_training import RECIPE, experiment, folds
+
+    from ser_utils import training
+
+    toy = experiment(recipe=dataclasses.replace(RECIPE, epochs=2))
+    tables = {}
+    for place, jobs in {"there": None, "here": 1}.items():
+        results = training.cross_validate(toy, folds(), seeds=[0], cache=tmp_path / place, jobs=jobs)
+        tables[place] = training.predictions_table(results, corpus="toy")
+        monkeypatch.delenv("SER_DASK_SCHEDULER", raising=False)
+    pd.testing.assert_frame_equal(tables["there"], tables["here"])
+    probabilities = [name for name in tables["here"] if name.startswith("p_")]
+    assert (tables["there"][probabilities].to_numpy() == tables["here"][probabilities].to_numpy()).all()
 
 
 @EXTRA
