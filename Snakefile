@@ -1,6 +1,6 @@
 # The study as a graph: the manifest, then one rule per notebook that the profile lists. `./run_all.sh PROFILE` runs it;
-# a cluster takes it with Snakemake's own executors, e.g.
-#   snakemake --config profile=full --executor slurm --jobs 8 --rerun-triggers mtime params input  (with that plugin)
+# a cluster takes it with Snakemake's own executors, see config/cluster:
+#   snakemake --config profile=full --profile config/cluster/slurm
 # A rule runs again when an input is newer than its outputs, when its part of the profile changed, or when an output
 # is missing. Paths of outputs are relative to the output root.
 

@@ -38,12 +38,16 @@ Words:
   verify [PROFILE]     compare outputs with the run record, and scores with the saved predictions and with the
                        published results, or with another run: verify [PROFILE] --against DIR
   lab                  open the notebooks in JupyterLab
-  bench [NAME…]        measure how fast the parts of the study are on this machine
+  bench [NAME…]        time and memory of every part on this machine, in one table [--against FILE]; by name:
+                       growth (1, 4 and 16 times as many clips), features (against librosa), app
   app                  try the nets in the browser: microphone or file [--host H] [--port N] [--profile P]
 
 Environment variables:
   SER_DATA      folder that holds the real corpora (default: data/raw), or an address such as s3://bucket/corpora
   SER_OUT       folder for derived data, figures and reports (default: this one)
+  SER_JOBS      processes of a parallel map (default: one per core)
+  SER_DASK_SCHEDULER
+                address of a Dask scheduler, tcp://HOST:PORT: parallel maps run on its workers
   PIP_INDEX_URL package index to install from
 TEXT
 }

@@ -80,9 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     data.add_argument("--keep", action="store_true", help="get: keep the archives that were unpacked")
     data.add_argument("--dry-run", action="store_true", help="get: list addresses and sizes, fetch nothing")
-    command("bench", _bench, "measure how fast the parts are", profile=False).add_argument(
-        "names", nargs="*", metavar="NAME", help="parts (default: all)"
-    )
+    bench = command("bench", _bench, "measure time and memory of the parts", profile=False)
+    bench.add_argument("names", nargs="*", metavar="NAME", help="parts, growth, features, app (default: parts)")
+    bench.add_argument("--against", type=Path, metavar="FILE", help="compare with the JSON of another commit")
     predict = command("predict", _predict, "tell the emotions of sound files by a saved net")
     predict.add_argument(
         "names", nargs="+", metavar="FILE_OR_FOLDER", help="sound of any format; folders with all below"
@@ -208,7 +208,7 @@ def _refuse(words: list[str], why: str) -> None:
 def _bench(options: argparse.Namespace) -> int:
     from ser_utils import bench
 
-    return bench.main(options.names)
+    return bench.main(options.names, against=options.against)
 
 
 def _predict(options: argparse.Namespace) -> int:

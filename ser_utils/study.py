@@ -344,6 +344,8 @@ def n_jobs() -> int:
 def pmap(fn: Callable[[Any], T], items: Iterable[Any], *, desc: str, jobs: int | None = None) -> list[T]:
     """Map `fn` over `items` in processes; order is kept, and the first error stops the map.
 
+    With ``$SER_DASK_SCHEDULER`` (``tcp://HOST:PORT``) the processes are the workers of that Dask cluster.
+
     Parameters
     ----------
     fn : callable
@@ -352,7 +354,7 @@ def pmap(fn: Callable[[Any], T], items: Iterable[Any], *, desc: str, jobs: int |
     desc : str
         What the progress line says, e.g. ``"features of ravdess"``.
     jobs : int, optional
-        Processes; default :func:`n_jobs`. With 1 everything runs in this process.
+        Processes; default :func:`n_jobs`. With 1 everything runs in this process. A cluster has the number it has.
 
     Examples
     --------
@@ -370,12 +372,17 @@ def imap(fn: Callable[[Any], T], items: Iterable[Any], *, desc: str, jobs: int |
     >>> next(imap(abs, [-1, 2], desc="absolute values", jobs=1))
     1
     """
-    from joblib import Parallel, delayed
-
     items = list(items)
+    scheduler = os.environ.get("SER_DASK_SCHEDULER")
+    if scheduler and jobs is None and items:
+        from ser_utils import cluster
+
+        return _track(cluster.imap(fn, items, desc=desc, address=scheduler), len(items), desc)
     jobs = max(1, min(jobs or n_jobs(), len(items)))
     if jobs == 1:
         return _track(map(fn, items), len(items), desc)
+    from joblib import Parallel, delayed
+
     # no `with`: after an error it would start new workers before the error is raised
     pool = Parallel(n_jobs=jobs, return_as="generator", batch_size="auto", inner_max_num_threads=1, backend="loky")
     work = functools.partial(_patiently, fn)
@@ -560,15 +567,16 @@ def cached(
 def code_version(*modules: str, without: Iterable[str] = ()) -> str:
     """Hash of the code of `modules` and of all of ``ser_utils`` that they import, comments and docstrings left out.
 
-    ``study`` counts only with :func:`seed_everything`, the one function in it that changes numbers. Modules named in
-    `without` do not count, nor what only they import.
+    ``study`` counts only with :func:`seed_everything`, the one function in it that changes numbers, and ``cluster`` not
+    at all: where a thing is computed changes none. Modules named in `without` do not count, nor what only they import.
 
     Examples
     --------
     >>> code_version("audio") == code_version("audio")
     True
     """
-    files = sorted(imported_files(*modules, without=without) - {PACKAGE / "study.py", PACKAGE / "__init__.py"})
+    apart = {PACKAGE / name for name in ("study.py", "cluster.py", "__init__.py")}
+    files = sorted(imported_files(*modules, without=without) - apart)
     trees = {file.relative_to(PACKAGE).as_posix(): _bare(file.read_text(encoding="utf-8")) for file in files}
     seeding = "".join(inspect.getsource(function) for function in (seed_everything, _pin_threads))
     return digest(trees | {"seed": _bare(seeding)}, length=12)
@@ -581,7 +589,7 @@ def imported_files(*modules: str, without: Iterable[str] = ()) -> set[Path]:
     Examples
     --------
     >>> sorted(file.name for file in imported_files("study"))
-    ['__init__.py', 'study.py']
+    ['__init__.py', 'cluster.py', 'study.py']
     """
     found: set[Path] = {PACKAGE / "__init__.py"}
     barred = {file for module in without for file in _module_files(module)}

@@ -4,6 +4,6 @@ Nothing here trains or listens: tables come from saved predictions, from run rec
 noted about themselves. What a run has not made is called *not run*.
 """
 
-from ser_utils.overview import families, plots, public, summaries, words
+from ser_utils.overview import efficiency, families, plots, public, summaries, words
 
-__all__ = ["families", "plots", "public", "summaries", "words"]
+__all__ = ["efficiency", "families", "plots", "public", "summaries", "words"]

@@ -1,15 +1,10 @@
-"""How fast the parts of the study are, against what one would write without it, on the same files in one run."""
+"""Feature extraction: how fast, against what one would write with librosa, on the same files in one run."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-import multiprocessing
-import os
-import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +17,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from ser_utils import audio, corpora, features, study
+from ser_utils.bench import measuring
 from ser_utils.corpora.base import AUDIO_SUFFIXES
 from ser_utils.features import spectral
 
@@ -38,30 +34,8 @@ SETTINGS = {  # 128 bands and 40 cepstra each
 MEMORY_CLIPS, GROWTH = 100, (1, 4, 16)
 
 
-def main(names: Sequence[str] = ()) -> int:
-    """Run benches by name, all without one; print tables and leave them in ``reports/bench/<name>.json``.
-
-    Returns
-    -------
-    int
-        0; 1 when values differ from the reference.
-
-    Raises
-    ------
-    study.UserError
-        For an unknown name.
-    """
-    for name in names:
-        if name not in BENCHES:
-            raise study.UserError(f"bench '{name}' is unknown; use one of {', '.join(BENCHES)}")
-    return max(BENCHES[name]() for name in names or BENCHES)
-
-
-# --- features ----------------------------------------------------------------------------------------------------
-
-
-def bench_features() -> int:
-    """Feature extraction: speed per core against librosa, equality, time per feature, process pool, peak memory."""
+def run() -> int:
+    """Speed per core against librosa, equality, time per feature, process pool, peak memory."""
     files, origin = clip_files(N_CLIPS)
     clips = [audio.load(file) for file in files]
     seconds = sum(map(len, clips)) / audio.SAMPLE_RATE
@@ -78,8 +52,8 @@ def bench_features() -> int:
         "memory": [memory(files, growth) for growth in GROWTH],
     }
     for part in ("comparison", "features", "pool", "memory"):
-        _print_table(part, report[part])
-    _write(report, "features")
+        measuring.print_table(part, report[part])
+    measuring.write(report, "features")
     return 0 if all(row["max_relative_difference"] <= TOLERANCE for row in comparison) else 1
 
 
@@ -137,7 +111,7 @@ def compare(clips: Sequence[np.ndarray], name: str, spec: features.FrameSpec) ->
     call_per_feature(clips[0], spec)
     for _ in range(REPEATS):
         for way, function in ways.items():
-            times[way].append(_seconds(lambda function=function: [function(y, spec) for y in clips]))
+            times[way].append(measuring.seconds(lambda function=function: [function(y, spec) for y in clips]))
     ratios = {way: [a / b for a, b in zip(times[way], times["ours"], strict=True)] for way in ways}
     row = {"setting": name, **{f"{way}_clips_per_s": len(clips) / statistics.median(t) for way, t in times.items()}}
     row |= {f"ratio_to_{way}": statistics.median(ratios[way]) for way in ("per_feature", "shared")}
@@ -165,7 +139,7 @@ def time_each(clips: Sequence[np.ndarray]) -> list[dict[str, Any]]:
     spectra = [features.Spectrum(y, features.FrameSpec()) for y in clips]
     rows = []
     for name in ("power", "magnitude", "log_mel", "cepstra", "mfcc", *features.KINDS[2:], "tuning"):
-        taken = _seconds(lambda name=name: [getattr(spectrum, name) for spectrum in spectra])
+        taken = measuring.seconds(lambda name=name: [getattr(spectrum, name) for spectrum in spectra])
         rows.append({"feature": name, "ms": taken * share})
     whole: dict[str, Callable] = {"statistics_110": features.vector110, "functionals": features.functionals}
     whole["picture"] = features.image
@@ -173,7 +147,9 @@ def time_each(clips: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         whole |= {name: functools.partial(features.smile.extract, name=name) for name in features.smile.SETS}
     for name, function in whole.items():
         function(clips[0])
-        rows.append({"feature": name, "ms": _seconds(lambda function=function: [function(y) for y in clips]) * share})
+        rows.append(
+            {"feature": name, "ms": measuring.seconds(lambda function=function: [function(y) for y in clips]) * share}
+        )
     return rows
 
 
@@ -181,7 +157,7 @@ def pool(files: Sequence[Path], jobs: int) -> dict[str, Any]:
     """Clips per second from file to log-mel, cepstra and chroma with `jobs` processes that already run."""
     study.pmap(_from_file, files[: 2 * jobs], desc="start of the workers", jobs=jobs)
     many = list(files) * 4
-    taken = _seconds(lambda: study.pmap(_from_file, many, desc="pool", jobs=jobs), clock=time.perf_counter)
+    taken = measuring.seconds(lambda: study.pmap(_from_file, many, desc="pool", jobs=jobs), clock=time.perf_counter)
     return {"processes": jobs, "clips_per_s": len(many) / taken}
 
 
@@ -192,22 +168,13 @@ def _from_file(file: Path) -> float:
 
 def memory(files: Sequence[Path], growth: int) -> dict[str, Any]:
     """Peak memory of a fresh process that extracts `growth` times :data:`MEMORY_CLIPS` clips and reads them back."""
-    context = multiprocessing.get_context("spawn")
-    ours_end, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_extract_and_tell, args=(list(files), growth * MEMORY_CLIPS, theirs))
-    process.start()
-    theirs.close()
-    try:
-        start_mb, peak_mb, array_mb = ours_end.recv()
-    except EOFError as error:
-        raise RuntimeError("the process that measures memory ended early: its message is above") from error
-    process.join()
-    row = {"clips": growth * MEMORY_CLIPS, "array_mb": array_mb}
-    return row | {"peak_mb": peak_mb, "above_start_mb": peak_mb - start_mb}
+    found = measuring.apart(_extraction, list(files), growth * MEMORY_CLIPS)
+    above = found["peak_mb"] - found["start_mb"]
+    row = {"clips": growth * MEMORY_CLIPS, "array_mb": found["array_mb"]}
+    return row | {"peak_mb": found["peak_mb"], "above_start_mb": above}
 
 
-def _extract_and_tell(files: list[Path], n_clips: int, answer: Any) -> None:
-    os.environ["SER_JOBS"] = "1"  # all work in this process, so that its peak is the whole peak
+def _extraction(files: list[Path], n_clips: int) -> measuring.Work:
     picked = [files[i % len(files)] for i in range(n_clips)]
     hashes = {file: study.sha256(file) for file in files}
     table = pd.DataFrame(
@@ -220,49 +187,9 @@ def _extract_and_tell(files: list[Path], n_clips: int, answer: Any) -> None:
     )
     spec = dataclasses.replace(features.FrameSpec(), kind="log_mel+mfcc")
     features.frames(audio.load(files[0]), spec)
-    start = _peak_mb()
-    with tempfile.TemporaryDirectory() as folder:
-        found = features.extract(table, Path(), spec, cache=Path(folder))
-        answer.send((start, _peak_mb(), found.x.nbytes / 2**20))
 
+    def work() -> dict[str, float]:
+        with tempfile.TemporaryDirectory() as folder:
+            return {"array_mb": features.extract(table, Path(), spec, cache=Path(folder)).x.nbytes / 2**20}
 
-def _peak_mb() -> float:
-    """Peak of this process's own memory; the portable figure would count that of the process it was started from."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-# --- shared ------------------------------------------------------------------------------------------------------
-
-
-def _seconds(function: Callable[[], Any], *, clock: Callable[[], float] = time.process_time) -> float:
-    """Time that `function` takes: of this process alone, so that others on the machine do not count, or by `clock`."""
-    start = clock()
-    function()
-    return clock() - start
-
-
-def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
-    print(f"\n{title}")
-    print(pd.DataFrame(rows).to_string(index=False, float_format=lambda value: f"{value:.3g}"), flush=True)
-
-
-def _write(report: dict[str, Any], name: str) -> None:
-    target = study.output_root() / "reports" / "bench" / f"{name}.json"
-    with study.atomic(target) as temporary:
-        temporary.write_text(json.dumps(report, indent=1, default=float), encoding="utf-8")
-    print(f"\nkept in {target}")
-
-
-def bench_app() -> int:
-    """The live demo: latency of answers and of streaming, and twenty clients for a minute."""
-    from ser_utils.app import load
-
-    return load.bench(_print_table, _write)
-
-
-BENCHES: dict[str, Callable[[], int]] = {"features": bench_features, "app": bench_app}
+    return work
