@@ -13,11 +13,11 @@ import hashlib
 import importlib
 import io
 import logging
+import multiprocessing
 import os
 import pickle
 import platform
 import shutil
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +35,8 @@ T = TypeVar("T")
 EXTRA = "pip install -r requirements-cluster.lock"
 CONNECT_S, WORKERS_S = 10, 60  # how long to wait for the scheduler, and for its first worker
 LARGE = 2**20  # bytes from which an array goes by file
+IDLE_S = 600  # how long a worker keeps its process
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")  # cores: by workers
 OWN = ("SER_DASK_SCHEDULER", "SER_JOBS", "SER_PROGRESS")  # settings of this process that mean nothing to a worker
 
 
@@ -229,14 +231,32 @@ def package_digest() -> str:
 
 
 def work_on(item: bytes, *, job: Job) -> Any:
-    """The job's function of one pickled item, with the settings of the process that asked for it.
+    """The job's function of one pickled item, in a process that this worker keeps for it: there it has the main thread
+    and the random states to itself, as on one machine; Dask's own threads draw random numbers, too.
 
     Raises
     ------
     UserError
-        When this worker has other code or does not see the shared folder; else whatever the function raises.
+        When this worker may not start a process, has other code or does not see the shared folder; else whatever the
+        function raises.
     """
-    return _function(job)(pickle.loads(item))
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    if multiprocessing.current_process().daemon:
+        raise study.UserError(
+            f"the Dask worker on {platform.node()} may not start processes; start it with "
+            "DASK_DISTRIBUTED__WORKER__DAEMON=False"
+        )
+    executor = get_reusable_executor(max_workers=1, timeout=IDLE_S, env=dict.fromkeys(THREADS, "1"))
+    try:
+        return executor.submit(_compute, item, job).result()
+    except BrokenProcessPool:
+        os._exit(1)  # a worker that is lost: its task is tried on another
+
+
+def _compute(item: bytes, job: Job) -> Any:
+    return study._patiently(_function(job), pickle.loads(item))
 
 
 @functools.lru_cache(maxsize=1)
@@ -248,7 +268,7 @@ def _function(job: Job) -> Callable[[Any], Any]:
         )
     for name in [name for name in os.environ if name.startswith("SER_") or name == "KERAS_BACKEND"]:
         del os.environ[name]
-    os.environ.update(job.settings, SER_JOBS="1", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    os.environ.update(job.settings, SER_JOBS="1")
     try:
         content = Path(job.file).read_bytes()
     except FileNotFoundError as error:
@@ -256,9 +276,4 @@ def _function(job: Job) -> Callable[[Any], Any]:
             f"the Dask worker on {platform.node()} does not see {Path(job.file).parents[3]}; set SER_OUT to a folder "
             "that all workers share"
         ) from error
-    function = pickle.loads(content)
-    if "threadpoolctl" in sys.modules or "numpy" in sys.modules:
-        from threadpoolctl import threadpool_limits
-
-        threadpool_limits(1)  # as in a local worker: cores are used by workers, not by threads
-    return function
+    return pickle.loads(content)
