@@ -32,9 +32,12 @@ def test_the_headline_is_that_of_the_published_scores(profile):
         assert [row.ci_low, row.ci_high] == pytest.approx([uar["ci_low"], uar["ci_high"]], abs=1e-6, nan_ok=True)
 
 
-def test_the_published_pages_fit_a_repository():
-    pages = sorted((publish.FOLDER / "full").rglob("*.*"))
-    assert publish.FOLDER / "full" / "index.html" in pages
+PAGES = sorted(file.parent for file in publish.FOLDER.glob("*/index.html"))  # of profiles published with their pages
+
+
+@pytest.mark.parametrize("folder", PAGES)
+def test_the_published_pages_fit_a_repository(folder):
+    pages = sorted(folder.rglob("*.*"))
     assert sum(file.stat().st_size for file in pages) < publish.MOST_BYTES
     for page in (file for file in pages if file.suffix in (".html", ".json", ".csv", ".md")):
         text = page.read_text(encoding="utf-8")
@@ -42,12 +45,13 @@ def test_the_published_pages_fit_a_repository():
         assert not re.search(r"(?<![\w./])/(?:home|root|tmp|usr|work|Users)/", text), page
 
 
-def test_the_published_pages_say_what_the_scores_say():
-    results = evaluation.load_results(publish.FOLDER / "full.csv")
-    record = json.loads((publish.FOLDER / "full" / "run.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("folder", PAGES)
+def test_the_published_pages_say_what_the_scores_say(folder):
+    results = evaluation.load_results(folder.with_suffix(".csv"))
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     assert set(results["run_id"]) == {record["run_id"]}
-    page = (publish.FOLDER / "full" / "09_evaluation.html").read_text(encoding="utf-8")
-    leaders = pd.read_csv(publish.FOLDER / "full_headline.csv")
+    page = (folder / "09_evaluation.html").read_text(encoding="utf-8")
+    leaders = pd.read_csv(folder.with_name(f"{folder.name}_headline.csv"))
     for row in leaders.itertuples():
         assert f"{row.UAR:.3f}" in page, row
 
