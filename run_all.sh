@@ -198,7 +198,7 @@ run_tests() {
     cd "$ROOT"
     check "lint" "$PYTHON" -m ruff check .
     check "format" "$PYTHON" -m ruff format --check .
-    check "tests" "$PYTHON" -m pytest -q -n 2 --dist loadfile "$@"
+    check "tests" "$PYTHON" -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder "$@"
     if ((${#failed[@]})); then say "FAILED: ${failed[*]} ($((SECONDS - started)) s)"; exit 1; fi
     say "all checks passed ($((SECONDS - started)) s)"
 }

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import functools
 import hashlib
+import importlib
 import inspect
 import json
 import os
@@ -375,8 +376,7 @@ def imap(fn: Callable[[Any], T], items: Iterable[Any], *, desc: str, jobs: int |
     items = list(items)
     scheduler = os.environ.get("SER_DASK_SCHEDULER")
     if scheduler and jobs is None and items:
-        from ser_utils import cluster
-
+        cluster = importlib.import_module("ser_utils.cluster")  # by name: where a thing is computed changes no result
         return _track(cluster.imap(fn, items, desc=desc, address=scheduler), len(items), desc)
     jobs = max(1, min(jobs or n_jobs(), len(items)))
     if jobs == 1:
@@ -567,16 +567,15 @@ def cached(
 def code_version(*modules: str, without: Iterable[str] = ()) -> str:
     """Hash of the code of `modules` and of all of ``ser_utils`` that they import, comments and docstrings left out.
 
-    ``study`` counts only with :func:`seed_everything`, the one function in it that changes numbers, and ``cluster`` not
-    at all: where a thing is computed changes none. Modules named in `without` do not count, nor what only they import.
+    ``study`` counts only with :func:`seed_everything`, the one function in it that changes numbers. Modules named in
+    `without` do not count, nor what only they import.
 
     Examples
     --------
     >>> code_version("audio") == code_version("audio")
     True
     """
-    apart = {PACKAGE / name for name in ("study.py", "cluster.py", "__init__.py")}
-    files = sorted(imported_files(*modules, without=without) - apart)
+    files = sorted(imported_files(*modules, without=without) - {PACKAGE / "study.py", PACKAGE / "__init__.py"})
     trees = {file.relative_to(PACKAGE).as_posix(): _bare(file.read_text(encoding="utf-8")) for file in files}
     seeding = "".join(inspect.getsource(function) for function in (seed_everything, _pin_threads))
     return digest(trees | {"seed": _bare(seeding)}, length=12)
@@ -589,7 +588,7 @@ def imported_files(*modules: str, without: Iterable[str] = ()) -> set[Path]:
     Examples
     --------
     >>> sorted(file.name for file in imported_files("study"))
-    ['__init__.py', 'cluster.py', 'study.py']
+    ['__init__.py', 'study.py']
     """
     found: set[Path] = {PACKAGE / "__init__.py"}
     barred = {file for module in without for file in _module_files(module)}

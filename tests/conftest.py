@@ -15,6 +15,7 @@ import yaml
 
 from ser_utils import compiled, study
 
+LONGEST = ("test_smoke.py", "test_own_run.py", "test_browser.py")  # files; begun last, they would leave a core idle
 NUMBA = study.ROOT / "data" / "derived" / ".numba"
 
 CORPORA = '''"""Stands in for the corpora: a manifest without audio."""
@@ -142,6 +143,11 @@ def make_project(root: Path) -> Project:
     project.write("09_evaluation", EVALUATION, "resamples: int = 200  # draws per interval\n")
     project.configure(eda={}, lstm={"epochs": 3}, evaluation={})
     return project
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, all others in their order."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")

@@ -136,7 +136,7 @@ def _told(known: Nets, turn: Turn, sound: Sound, keeps: bool, lines: list, setti
         return LATE
     turn.heard = heard
     lines = [*lines, words.log_row(heard, time.strftime("%H:%M:%S"))] if keeps else []
-    return words.answer(heard), gr.skip(), gr.skip(), lines
+    return words.answer(heard), gr.skip(), "", lines  # a link of the last sound would stand beside this answer
 
 
 def _problem(error: study.UserError, lines: list) -> Shown:
