@@ -12,8 +12,8 @@ from ser_utils.training.folds import (
     predictions_table,
 )
 from ser_utils.training.merging import Merged, by_corpus, cross_corpus_fold, merge, remapped
-from ser_utils.training.missing import missing
 from ser_utils.training.recipe import Recipe
+from ser_utils.training.together import train_together
 
 __all__ = [
     "Batches",
@@ -35,8 +35,8 @@ __all__ = [
     "learning_rate",
     "load_model",
     "merge",
-    "missing",
     "predict",
     "predictions_table",
     "remapped",
+    "train_together",
 ]

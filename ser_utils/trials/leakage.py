@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from ser_utils import augment, corpora, splits, study, training
 from ser_utils.features import Frames
 from ser_utils.splits import Fold
-from ser_utils.training import Experiment
 from ser_utils.trials.tables import constants
 from ser_utils.trials.variants import Task, Variant, experiment, frames, joined
 
@@ -70,7 +67,8 @@ def ladder(
         leaks = {"name": f"{task.name}, rung {rung}", "allow_leaks": RUNGS[rung], "n_folds": len(folds)}
         climbs.append((rung, experiment(variant, task, profile, manifest=rows, frames=sound, **leaks), folds))
     cache = study.paths(profile).derived / "folds"
-    _train(climbs, f"{task.name}: rungs × folds", seed=seed, cache=cache, jobs=jobs)
+    wanted = [(whole, folds, [seed]) for _, whole, folds in climbs]
+    training.train_together(wanted, f"{task.name}: ladder", cache=cache, jobs=jobs)
     parts = []
     for rung, whole, folds in climbs:
         found = training.cross_validate(whole, folds, seeds=[seed], cache=cache, jobs=jobs)
@@ -79,21 +77,6 @@ def ladder(
         n_train = {int(result.facts["fold"]): int(result.facts["n_train"]) for result in found}
         parts.append(table.assign(n_train=table["fold"].map(n_train)))
     return pd.concat(parts, ignore_index=True)
-
-
-def _train(
-    climbs: Sequence[tuple[str, Experiment, Sequence[Fold]]], desc: str, *, seed: int, cache: Path, jobs: int | None
-) -> None:
-    """Train what the cache lacks of all rungs side by side: a rung of one fold would keep one core busy."""
-    missing = [
-        (whole, fold) for _, whole, folds in climbs for fold in training.missing(whole, folds, seed=seed, cache=cache)
-    ]
-    if missing:
-        study.pmap(functools.partial(_train_one, seed=seed, cache=cache), missing, desc=desc, jobs=jobs)
-
-
-def _train_one(cell: tuple[Experiment, Fold], *, seed: int, cache: Path) -> None:
-    training.cross_validate(cell[0], [cell[1]], seeds=[seed], cache=cache, jobs=1)
 
 
 def _folds(rung: str, rows: pd.DataFrame, task: Task, n_groups: int, seed: int) -> list[Fold]:

@@ -35,19 +35,19 @@ def run(
     study.UserError
         When a variant is to learn first from other corpora and there is none.
     """
-    found = {}
+    found, cache = {}, study.paths(profile).derived / "folds"
     for task in chosen.values():
-        groups: dict[tuple[int, int], list[Variant]] = {}
-        for variant in (v for v in variants if not v.corpora or task.name in v.corpora):
-            n_folds = min(variant.max_folds or len(task.folds), len(task.folds))
-            groups.setdefault((variant.n_seeds, n_folds), []).append(variant)
-        for (n_seeds, n_folds), members in groups.items():
-            experiments = [
-                experiment(v, task, profile, n_folds=n_folds, pretraining=pretraining(v, task, chosen, profile))
-                for v in members
-            ]
-            folds, seeds = task.folds[:n_folds], range(seed, seed + n_seeds)
-            cache = study.paths(profile).derived / "folds"
-            done = training.cross_validate_all(experiments, folds, seeds=seeds, cache=cache, jobs=jobs)
-            found |= {(v, task.name): Trial(v, task, folds, r) for v, r in zip(members, done, strict=True)}
+        members = [v for v in variants if not v.corpora or task.name in v.corpora]
+        wanted = []
+        for variant in members:
+            folds = task.folds[: variant.max_folds or None]
+            first = pretraining(variant, task, chosen, profile)
+            whole = experiment(variant, task, profile, n_folds=len(folds), pretraining=first)
+            wanted.append((whole, folds, range(seed, seed + variant.n_seeds)))
+        name = wanted[0][0].name if len(wanted) == 1 else f"{task.name}, {len(wanted)} experiments"
+        if members:
+            training.train_together(wanted, name, cache=cache, jobs=jobs)
+        for variant, (whole, folds, seeds) in zip(members, wanted, strict=True):
+            results = training.cross_validate(whole, folds, seeds=seeds, cache=cache, jobs=jobs)
+            found[variant, task.name] = Trial(variant, task, folds, results)
     return [found[v, name] for v in variants for name in chosen if (v, name) in found]
