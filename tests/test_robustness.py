@@ -11,7 +11,7 @@ import soundfile
 from sounds import noise as hiss
 from sounds import voice
 
-from ser_utils import denoise, evaluation, robustness, splits, study
+from ser_utils import denoise, evaluation, pretrained, robustness, splits, study
 from ser_utils.noise import Condition
 from ser_utils.robustness import Bench, Regime, measures, tables
 from ser_utils.splits import Fold
@@ -83,6 +83,8 @@ def test_a_regime_with_a_denoiser_is_tested_with_it_alone():
     conditions = [Condition(), RAIN, Condition("rain", 5.0, denoiser="wiener")]
     assert Regime("noisy").tests(conditions) == conditions
     assert Regime("noisy+denoised", "wiener").tests(conditions) == conditions[2:]
+    gate = Condition("rain", 5.0, denoiser=denoise.gated(denoise.DENOISERS["wiener"]).name)
+    assert Regime("denoised", "wiener").tests([*conditions, gate]) == [conditions[2], gate]
 
 
 def test_what_each_regime_trains_on(bench):
@@ -140,6 +142,24 @@ def test_a_classic_model_answers_under_all_conditions(bench):
     assert (clean["y_true"] == clean["y_pred"]).mean() > 0.7
     alone = robustness.classic_grid(bench, regimes[:1], conditions[:1], **options)
     assert np.allclose(alone["p_sad"], clean["p_sad"], atol=1e-6)
+
+
+@pytest.mark.skipif(bool(pretrained.not_run("byol_s")), reason=pretrained.not_run("byol_s"))
+def test_layers_of_an_encoder_are_joined_for_a_classic_model(bench):
+    from ser_utils.robustness import classic
+
+    name = "byol_s:conv3+dense1:mean_std"
+    joined, rows = classic._features(bench.tested(RAIN), name, cache=bench.cache)
+    conv, _ = classic._features(bench.tested(RAIN), "byol_s:conv3:mean_std", cache=bench.cache)
+    assert joined.x.shape == (len(rows), 2 * conv.x.shape[1])
+    assert np.array_equal(joined.x[:, : conv.x.shape[1]], conv.x)
+    assert len(set(joined.columns)) == joined.x.shape[1]
+    regimes = [Regime("clean"), Regime("denoised", "wiener"), Regime("noisy+denoised", "wiener")]
+    conditions = [Condition(), Condition("rain", 5.0, denoiser="wiener")]
+    table = robustness.encoder_grid(bench, regimes, conditions, encoder=name, profile="demo")
+    evaluation.validate_predictions(table)
+    p = table[table["condition"] != "clean"].pivot_table(index="clip_id", columns="train_regime", values="p_sad")
+    assert np.allclose(p["several"], p[["denoised", "noisy+denoised"]].mean(axis=1))
 
 
 def test_the_gate_inside_refuses_noise_files_of_training(bench, plan):

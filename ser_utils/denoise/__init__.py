@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ser_utils.denoise.base import Denoiser
 from ser_utils.denoise.blocks import Stream
-from ser_utils.denoise.catalogue import DENOISERS, gated
+from ser_utils.denoise.catalogue import DENOISERS, gated, inner
 from ser_utils.denoise.learnt import PUPILS, Learnt, gate, learn
 from ser_utils.denoise.pairs import Pairs
 from ser_utils.denoise.snr import removed_db, tracker_db, wada_db
@@ -24,6 +24,7 @@ __all__ = [
     "apply_all",
     "gate",
     "gated",
+    "inner",
     "learn",
     "removed_db",
     "tracker_db",

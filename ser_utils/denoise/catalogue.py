@@ -11,6 +11,8 @@ from ser_utils.denoise.base import CLEAN, Denoiser
 _FRAME_S = dtln.FRAME / blocks.RATE
 _DTLN = "Westhausen & Meyer 2020, doi:10.21437/Interspeech.2020-2631"
 
+GATED = "_below_"  # in the names of gated denoisers, before the threshold
+
 DENOISERS = {
     entry.name: entry
     for entry in (
@@ -113,6 +115,17 @@ DENOISERS = {
 }
 
 
+def inner(name: str) -> str:
+    """Name of the denoiser behind the gate; its own where there is no gate.
+
+    Examples
+    --------
+    >>> inner("dtln_below_15db"), inner("dtln")
+    ('dtln', 'dtln')
+    """
+    return name.split(GATED)[0]
+
+
 def gated(denoiser: Denoiser, threshold_db: float = 15.0, *, estimate: str = "removed") -> Denoiser:
     """A denoiser that leaves clips alone in which it finds an SNR of `threshold_db` or more.
 
@@ -141,7 +154,7 @@ def gated(denoiser: Denoiser, threshold_db: float = 15.0, *, estimate: str = "re
         )
     suffix = "" if estimate == "removed" else f"_by_{estimate}"
     return Denoiser(
-        name=f"{denoiser.name}_below_{threshold_db:g}db{suffix}",
+        name=f"{denoiser.name}{GATED}{threshold_db:g}db{suffix}",
         title=f"{denoiser.title}, only below {threshold_db:g} dB",
         function=functools.partial(snr.gate, inner=denoiser.function, threshold_db=threshold_db, estimate=estimate),
         n_parameters=denoiser.n_parameters,

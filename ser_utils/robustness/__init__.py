@@ -7,7 +7,7 @@ all denoised); ``noisy+denoised`` (clips, noisy copies, and the same copies deno
 """
 
 from ser_utils.robustness.bench import REGIMES, Bench, Clips, Regime, fewer
-from ser_utils.robustness.classic import classic_grid
+from ser_utils.robustness.classic import classic_grid, encoder_grid
 from ser_utils.robustness.measures import costs, gains, not_run, quality_table, rank_correlations
 from ser_utils.robustness.tables import (
     against_none,
@@ -34,6 +34,7 @@ __all__ = [
     "confusions",
     "costs",
     "curves",
+    "encoder_grid",
     "fewer",
     "gains",
     "gates",

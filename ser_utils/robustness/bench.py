@@ -43,7 +43,7 @@ class Regime:
             )
 
     def tests(self, conditions: Sequence[Condition]) -> list[Condition]:
-        """Conditions that a model of this regime is tested under: all, or those with its own denoiser.
+        """Conditions that a model of this regime is tested under: all, or those with its own denoiser, gated or not.
 
         Examples
         --------
@@ -51,7 +51,7 @@ class Regime:
         >>> [str(condition) for condition in Regime("denoised", "dtln").tests(both)]
         ['clean;denoiser=dtln']
         """
-        return [condition for condition in conditions if not self.denoiser or condition.denoiser == self.denoiser]
+        return [each for each in conditions if not self.denoiser or denoise.inner(each.denoiser) == self.denoiser]
 
 
 @dataclass(frozen=True, eq=False)

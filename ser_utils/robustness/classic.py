@@ -1,4 +1,5 @@
-"""A classic model under all conditions: fitted once per regime and fold, by the cross-validation of all classic models.
+"""A classic model on features or frozen embeddings under all conditions: fitted once per regime and fold, by the
+cross-validation of all classic models.
 
 Every condition of a test clip is a row of its own, so one fit answers for all of them, and the leak gate of that
 cross-validation sees the noise files of both sides.
@@ -13,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ser_utils import classic, features, study
+from ser_utils import classic, evaluation, features, pretrained, study
 from ser_utils.features import Table
 from ser_utils.noise import Condition
+from ser_utils.pretrained import probes
 from ser_utils.robustness.bench import Bench, Clips, Regime
 from ser_utils.splits import Fold
 
@@ -40,7 +42,7 @@ def classic_grid(
     regimes : sequence of Regime
     conditions : sequence of Condition
     features : str
-        One of :data:`ser_utils.features.TABLES`.
+        One of :data:`ser_utils.features.TABLES`, or layers of an encoder, such as ``byol_s:conv2+conv3:mean_std``.
     model : str
         One of :data:`ser_utils.classic.MODELS`, with its default setting.
     profile : str
@@ -62,11 +64,34 @@ def classic_grid(
     return table.assign(run_id=study.run_id(), profile=profile, **bench.constants)
 
 
+def encoder_grid(
+    bench: Bench, regimes: Sequence[Regime], conditions: Sequence[Condition], *, encoder: str, profile: str
+) -> pd.DataFrame:
+    """:func:`classic_grid` of the linear model of 07 on layers of an encoder, and with ``train_regime`` ``several`` the
+    mean of what it says trained on ``denoised`` and on ``noisy+denoised`` speech.
+
+    Parameters
+    ----------
+    bench : Bench
+    regimes : sequence of Regime
+    conditions : sequence of Condition
+    encoder : str
+        Encoder, layers and pooling, such as ``byol_s:conv2+conv3:mean_std``.
+    profile : str
+    """
+    found = classic_grid(bench, regimes, conditions, features=encoder, model=probes.HEAD, profile=profile)
+    found = found.assign(model=probes.MODEL)
+    both = found[found["train_regime"].str.contains("denoised")]
+    if both["train_regime"].nunique() < 2:
+        return found
+    return pd.concat([found, evaluation.ensemble(both, over="system", name=probes.MODEL)], ignore_index=True)
+
+
 Rows = tuple[Table, pd.DataFrame]  # features, and the manifest in the same order
 
 
 def _tested(bench: Bench, each: Condition, name: str) -> Rows:
-    table, rows = _features(bench.tested(each), name, cache=bench.cache / "features")
+    table, rows = _features(bench.tested(each), name, cache=bench.cache)
     ids = rows["clip_id"] + f"~{study.digest(str(each))}0"
     return dataclasses.replace(table, clip_ids=ids.to_numpy(dtype=str)), rows.assign(
         parent=rows["clip_id"], clip_id=ids
@@ -75,14 +100,25 @@ def _tested(bench: Bench, each: Condition, name: str) -> Rows:
 
 def _features(clips: Clips, name: str, *, cache: Path) -> Rows:
     rows = clips.table.assign(parent=clips.table.get("parent", clips.table["clip_id"]))
-    return features.extract_table(clips.table, clips.root, name, cache=cache), rows[KEPT]
+    return _extract(clips, name, cache=cache), rows[KEPT]
+
+
+def _extract(clips: Clips, name: str, *, cache: Path) -> Table:
+    encoder, _, rest = name.partition(":")
+    if not rest:
+        return features.extract_table(clips.table, clips.root, name, cache=cache / "features")
+    layers, _, pooling = rest.partition(":")
+    found = pretrained.embed(clips.table, clips.root, encoder, pooling=pooling, cache=cache / "embeddings")
+    parts = [found.table(layer) for layer in layers.split("+")]
+    x = np.concatenate([part.x for part in parts], axis=1)
+    return Table(x, tuple(column for part in parts for column in part.columns), found.clip_ids)
 
 
 def _of_regime(
     bench: Bench, regime: Regime, tests: dict[Condition, Rows], *, features: str, model: str, jobs: int | None
 ) -> pd.DataFrame:
     own, copies = bench.training(regime)
-    trained = [_features(part, features, cache=bench.cache / "features") for part in (own, *copies)]
+    trained = [_features(part, features, cache=bench.cache) for part in (own, *copies)]
     manifest = pd.concat([rows for _, rows in (*trained, *tests.values())], ignore_index=True)
     parts = [table for table, _ in (*trained, *tests.values())]
     x = Table(

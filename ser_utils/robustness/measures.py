@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ser_utils import quality, study
+from ser_utils import pretrained, quality, study
 from ser_utils.noise import Condition
 from ser_utils.robustness.bench import NONE, Bench, Clips
 
@@ -88,8 +88,8 @@ def sample(clips: Clips, n_clips: int, seed: int) -> Clips:
     return Clips(clips.table[clips.table["clip_id"].isin(kept)].reset_index(drop=True), clips.root)
 
 
-def not_run(denoisers: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
-    """Denoisers and measures that cannot run here, and how to change that.
+def not_run(denoisers: Sequence[str], metrics: Sequence[str], encoders: Sequence[str] = ()) -> pd.DataFrame:
+    """Denoisers, measures and encoders that cannot run here, and how to change that.
 
     Returns
     -------
@@ -100,6 +100,7 @@ def not_run(denoisers: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
 
     missing = {name: DENOISERS[name].not_run for name in denoisers if name in DENOISERS}
     missing |= {name: quality.not_run(name) for name in metrics}
+    missing |= {name: pretrained.not_run(name.partition(":")[0]) for name in encoders}
     return pd.DataFrame([(name, why) for name, why in missing.items() if why], columns=["what", "why"])
 
 
