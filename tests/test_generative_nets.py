@@ -17,7 +17,8 @@ from ser_utils.generative.mel import valid
 from ser_utils.generative.schedule import Schedule
 
 BUDGET = trainer.Budget(steps=3, batch_size=4, patch_frames=9, validate_every=3, checkpoint_every=1)
-VAE = vae.VaeSpec(latent=2, widths=(4,))
+VAE = vae.VaeSpec(latent=6, block=2, width=4, depth=1)
+CODER = {"latent": 5, "block": 4, "width": 6, "depth": 1}
 SMALL = {"widths": (4, 6), "stem": 2}
 MEL = diffusion.DiffusionSpec(schedule=Schedule("cosine", 50), widths=(4,), stem=2)
 LATENT = diffusion.DiffusionSpec(
@@ -88,7 +89,7 @@ def inputs(net, n_frames, length):
 
 BUILT = {
     "unet": lambda: nets.unet(BANDS, CONDITION, style_bands=5, **SMALL),
-    "encoder": lambda: nets.encoder(BANDS, CONDITION, latent=2, widths=(4, 6)),
+    "encoder": lambda: nets.encoder(BANDS, CONDITION, **CODER),
     "generator": lambda: nets.generator(BANDS, CONDITION, width=4, blocks=1),
     "discriminator": lambda: nets.discriminator(BANDS, CONDITION, widths=(4, 6)),
 }
@@ -107,8 +108,8 @@ def test_padding_never_changes_a_valid_frame(name):
 
 @pytest.mark.parametrize("length", [12, 13])
 def test_odd_lengths_and_odd_bands_come_out_as_they_went_in(length):
-    coder = nets.decoder(BANDS, CONDITION, latent=2, widths=(4, 6))
-    z = np.ones((2, -(-length // 4), -(-BANDS // 4), 2), np.float32)
+    coder = nets.decoder(BANDS, CONDITION, **CODER)
+    z = np.ones((2, -(-length // 4), 1, 5), np.float32)
     again = coder([z, valid(np.array([length, 5]), length), np.ones((2, CONDITION), np.float32)])
     assert again.shape == (2, length, BANDS, 1)
     for name in ("unet", "generator"):

@@ -221,7 +221,7 @@ class Diffusion:
     def _shape(self, batch: int, longest: int) -> tuple[int, ...]:
         if not self.vae:
             return (batch, longest, *self.net.input_shape[0][2:])
-        return (batch, -(-longest // self.vae.spec.factor), *self.net.input_shape[0][2:])
+        return (batch, -(-longest // self.vae.spec.block), *self.net.input_shape[0][2:])
 
     def _back(
         self, x: np.ndarray, told: Told, longest: int, times: np.ndarray, guidance: float, seen: list | None = None
