@@ -146,8 +146,8 @@ def build(spec: VaeSpec, n_bands: int, n_condition: int) -> tuple[keras.Model, k
 
 
 def begin_as_components(coder: keras.Model, back: keras.Model, spec: VaeSpec, train: Sound) -> None:
-    """Let the linear paths of encoder and decoder begin as the principal components of training blocks, each of unit
-    deviation. From there all weights learn; it saves the steps that would find the components again.
+    """Let the linear paths of encoder and decoder begin as the principal components of training blocks, scaled to unit
+    deviation over all of them. From there all weights learn; it saves the steps that would find the components again.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def begin_as_components(coder: keras.Model, back: keras.Model, spec: VaeSpec, tr
     x = np.zeros((BLOCKS, spec.block, train.n_bands), np.float32)
     x[:, : drawn.shape[1]] = drawn[..., 0]
     found = PCA(spec.latent, svd_solver="covariance_eigh").fit(x.reshape(BLOCKS, -1))
-    spread = np.sqrt(np.maximum(found.explained_variance_, 1e-6))[:, None]
+    spread = np.sqrt(max(float(found.explained_variance_.mean()), 1e-6))
     there, again = found.components_ / spread, found.components_ * spread
     for net, middle, bias in ((coder, there.T, -there @ found.mean_), (back, again, found.mean_)):
         layer = net.get_layer("linear")
