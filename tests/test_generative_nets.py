@@ -9,15 +9,17 @@ import keras
 import numpy as np
 import pytest
 from generative_sample import BANDS, CONDITION, sound
+from sklearn.decomposition import PCA
 
 from ser_utils import study
 from ser_utils.generative import diffusion, gan, makers, nets, trainer, vae
-from ser_utils.generative.blocks import MaskedConv2D
+from ser_utils.generative.blocks import Blocks, MaskedConv2D, Unblock
 from ser_utils.generative.mel import valid
 from ser_utils.generative.schedule import Schedule
 
 BUDGET = trainer.Budget(steps=3, batch_size=4, patch_frames=9, validate_every=3, checkpoint_every=1)
-VAE = vae.VaeSpec(latent=2, widths=(4,))
+VAE = vae.VaeSpec(latent=6, block=2, width=4, depth=1)
+CODER = {"latent": 5, "block": 4, "width": 6, "depth": 1}
 SMALL = {"widths": (4, 6), "stem": 2}
 MEL = diffusion.DiffusionSpec(schedule=Schedule("cosine", 50), widths=(4,), stem=2)
 LATENT = diffusion.DiffusionSpec(
@@ -88,7 +90,8 @@ def inputs(net, n_frames, length):
 
 BUILT = {
     "unet": lambda: nets.unet(BANDS, CONDITION, style_bands=5, **SMALL),
-    "encoder": lambda: nets.encoder(BANDS, CONDITION, latent=2, widths=(4, 6)),
+    "encoder": lambda: nets.encoder(BANDS, CONDITION, **CODER),
+    "latent unet": lambda: nets.unet(1, CONDITION, n_channels=6, stem=1, widths=(4, 6)),
     "generator": lambda: nets.generator(BANDS, CONDITION, width=4, blocks=1),
     "discriminator": lambda: nets.discriminator(BANDS, CONDITION, widths=(4, 6)),
 }
@@ -107,13 +110,40 @@ def test_padding_never_changes_a_valid_frame(name):
 
 @pytest.mark.parametrize("length", [12, 13])
 def test_odd_lengths_and_odd_bands_come_out_as_they_went_in(length):
-    coder = nets.decoder(BANDS, CONDITION, latent=2, widths=(4, 6))
-    z = np.ones((2, -(-length // 4), -(-BANDS // 4), 2), np.float32)
+    coder = nets.decoder(BANDS, CONDITION, **CODER)
+    z = np.ones((2, -(-length // 4), 1, 5), np.float32)
     again = coder([z, valid(np.array([length, 5]), length), np.ones((2, CONDITION), np.float32)])
     assert again.shape == (2, length, BANDS, 1)
     for name in ("unet", "generator"):
         net = BUILT[name]()
         assert net(inputs(net, 9, length)).shape == (2, length, BANDS, 1), name
+
+
+def test_blocks_are_frames_side_by_side_and_come_apart_again():
+    x = np.random.default_rng(0).standard_normal((2, 10, 3, 1)).astype(np.float32)
+    mask = valid(np.array([10, 6]), 10)
+    blocks, few = (keras.ops.convert_to_numpy(out) for out in Blocks(4)((x, mask)))
+    assert blocks.shape == (2, 3, 1, 12)
+    assert few.tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert (blocks[0, 1, 0] == x[0, 4:8].ravel()).all()
+    again = keras.ops.convert_to_numpy(Unblock(3)((blocks, mask)))
+    assert (again == x * mask[:, :, None, None]).all()
+
+
+def test_the_autoencoder_begins_as_the_principal_components_of_training_blocks():
+    clips, spec = sound(40), vae.VaeSpec(latent=6, block=3, width=8, depth=1)
+    learner = vae._Learner(spec, clips, clips, BUDGET, 0.01)
+    vae.begin_as_components(learner.encoder, learner.decoder, spec, clips)
+    blocks = clips.draw(np.random.default_rng(0), vae.BLOCKS, 3).x.reshape(vae.BLOCKS, -1)
+    found = PCA(6).fit(blocks)
+    held = learner.held.x.reshape(-1, 3 * BANDS)
+    linear = found.inverse_transform(found.transform(held))
+    assert learner.validate()["val_error"] == pytest.approx(np.square(linear - held).mean(), rel=1e-3)
+
+
+def test_a_latent_larger_than_its_block_is_named():
+    with pytest.raises(study.UserError, match="latent 60 is more than the 44 values"):
+        vae.build(vae.VaeSpec(latent=60, block=4), BANDS, CONDITION)
 
 
 def test_generators_keep_length_and_silence_of_the_padding(made):

@@ -27,7 +27,7 @@ BUDGET = trainer.Budget(steps=2, batch_size=4, patch_frames=8, validate_every=1,
 SETTINGS = Settings(
     conditioner=Net("bilstm_attention", {"filters": 8, "stride": 4, "units": 4}, RECIPE, 1),
     evaluator=Net("small_cnn", {"filters": 8, "strides": [2]}, RECIPE, 2),
-    vae=vae.VaeSpec(latent=1, widths=(4,)),
+    vae=vae.VaeSpec(latent=4, block=2, width=4, depth=1),
     diffusion=DiffusionSpec(schedule=Schedule(n_steps=20), stem=2, widths=(4,)),
     latent=DiffusionSpec(space="latent", schedule=Schedule(n_steps=20), stem=1, widths=(4,)),
     gan=GanSpec(stem=2, width=4, blocks=1, widths=(4,)),

@@ -23,6 +23,7 @@ from ser_utils.generative.vae import masked_error
 from ser_utils.generative.worlds import CLASSICAL, World, classical, classifier, generated, targets
 
 AXES = 8  # of the embeddings that distances are taken along
+PATCHES = 20  # training patches per component: fewer make components worse, more hardly better
 TOLD = {"own": "what the conditioner hears in the clip", "label": "the emotion that was spoken"}
 Table = tuple[pd.DataFrame, Frames]
 
@@ -224,7 +225,8 @@ def _mean(sound: Sound, emotion: int) -> np.ndarray:
 
 
 def _coding(world: World) -> Iterator[tuple[str, str, float]]:
-    """Error of the autoencoder on clips of validation speakers, beside principal components of the same number."""
+    """Error of the autoencoder on clips of validation speakers, beside as many principal components of training patches
+    as the latent of a patch has numbers."""
     if "vae" not in world.makers.nets:
         return
     settings, rng = world.case.settings, np.random.default_rng(4)
@@ -234,9 +236,9 @@ def _coding(world: World) -> Iterator[tuple[str, str, float]]:
     z, _ = coder.encode(held.x[..., 0], n_frames, held.condition)
     again = coder.decode(z, n_frames, held.x.shape[1], held.condition)
     size = int(np.prod(z.shape[1:]))
-    many = world.train.draw(rng, max(4 * size, 64), n).x
+    many = world.train.draw(rng, PATCHES * size, n).x
     flat = many.reshape(len(many), -1)
-    parts = PCA(min(size, *flat.shape), svd_solver="randomized", random_state=0).fit(flat)
+    parts = PCA(min(size, *flat.shape), svd_solver="randomized", iterated_power=4, random_state=0).fit(flat)
     linear = parts.inverse_transform(parts.transform(held.x.reshape(len(held.x), -1))).reshape(held.x.shape)
     yield "vae", "reconstruction error", masked_error(held.x, again[..., None], held.mask)
     yield "PCA of equal size", "reconstruction error", masked_error(held.x, linear, held.mask)

@@ -26,7 +26,8 @@ class MaskedConv2D(layers.Layer):
     filters : int
         Output channels.
     stride : int
-        In time and bands; the kernel is 3 × 3, or ``2 · stride - 1`` where that is more.
+        In time and bands; the kernel is 3 × 3, or ``2 · stride - 1`` where that is more, and one band high where the
+        picture is.
     spectral : bool
         Divide the kernel by its largest singular value, found by one power iteration a step (Miyato et al. 2018,
         arXiv:1802.05957).
@@ -40,7 +41,8 @@ class MaskedConv2D(layers.Layer):
         self.width = max(3, 2 * stride - 1)
 
     def build(self, shapes) -> None:
-        size = (self.width, self.width, shapes[0][-1], self.filters)
+        self.height = self.width if shapes[0][2] > 1 else 1
+        size = (self.width, self.height, shapes[0][-1], self.filters)
         self.kernel = self.add_weight(
             shape=size, initializer="zeros" if self.zeros else "glorot_uniform", name="kernel"
         )
@@ -52,8 +54,8 @@ class MaskedConv2D(layers.Layer):
     def call(self, inputs, training=False):
         """(x, mask) → (x, mask) at the new rate."""
         x, mask = inputs
-        edge = self.width // 2
-        x = ops.pad(x * over_bands(mask), ((0, 0), (edge, edge), (edge, edge), (0, 0)))
+        before, below = self.width // 2, self.height // 2
+        x = ops.pad(x * over_bands(mask), ((0, 0), (before, before), (below, below), (0, 0)))
         x = ops.conv(x, self._kernel(training), strides=self.stride, padding="valid") + self.bias
         mask = mask[:, :: self.stride]
         return x * over_bands(mask), mask
@@ -109,6 +111,66 @@ class Upsample(layers.Layer):
 
     def get_config(self) -> dict:
         return super().get_config() | {"factor": self.factor, "bands": self.bands}
+
+
+@keras.saving.register_keras_serializable("ser_utils.generative")
+class Blocks(layers.Layer):
+    """Frames side by side: every `length` frames become one place, their values its channels.
+
+    Parameters
+    ----------
+    length : int
+        Frames of a block; the last one is filled up with zeros.
+    """
+
+    def __init__(self, length: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.length = length
+
+    def call(self, inputs):
+        """(x, mask) → x (batch, blocks, 1, length · values of a frame), mask of the blocks."""
+        x, mask = inputs
+        batch, time, bands, channels = ops.shape(x)
+        more = -time % self.length
+        x = ops.pad(x * over_bands(mask), ((0, 0), (0, more), (0, 0), (0, 0)))
+        blocks = (time + more) // self.length
+        return ops.reshape(x, (batch, blocks, 1, self.length * bands * channels)), mask[:, :: self.length]
+
+    def compute_output_shape(self, shapes):
+        batch, time, bands, channels = shapes[0]
+        time = None if time is None else -(-time // self.length)
+        return (batch, time, 1, self.length * bands * channels), (batch, time)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"length": self.length}
+
+
+@keras.saving.register_keras_serializable("ser_utils.generative")
+class Unblock(layers.Layer):
+    """The reverse of :class:`Blocks` for pictures of one channel.
+
+    Parameters
+    ----------
+    bands : int
+        Height that comes out; the length is that of the mask.
+    """
+
+    def __init__(self, bands: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.bands = bands
+
+    def call(self, inputs):
+        """(x, mask of the frames) → x."""
+        x, mask = inputs
+        batch, blocks, _, values = ops.shape(x)
+        x = ops.reshape(x, (batch, blocks * (values // self.bands), self.bands, 1))
+        return x[:, : ops.shape(mask)[1]] * over_bands(mask)
+
+    def compute_output_shape(self, shapes):
+        return (*shapes[1][:2], self.bands, 1)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"bands": self.bands}
 
 
 @keras.saving.register_keras_serializable("ser_utils.generative")

@@ -25,7 +25,8 @@ from ser_utils.generative.trainer import Artefact, Budget, Learner, compiled, fi
 from ser_utils.generative.vae import Vae
 
 SPACES = ("mel", "latent")
-LIMIT = 4.0  # standard deviations that a sample may be away from the mean
+LIMITS = {"mel": 4.0, "latent": 16.0}  # standard deviations that a value may be away from the mean: bands are
+# standardised one by one, the latent as a whole, and its first components are several times as wide as the rest
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ class Diffusion:
     def _shape(self, batch: int, longest: int) -> tuple[int, ...]:
         if not self.vae:
             return (batch, longest, *self.net.input_shape[0][2:])
-        return (batch, -(-longest // self.vae.spec.factor), *self.net.input_shape[0][2:])
+        return (batch, -(-longest // self.vae.spec.block), *self.net.input_shape[0][2:])
 
     def _back(
         self, x: np.ndarray, told: Told, longest: int, times: np.ndarray, guidance: float, seen: list | None = None
@@ -231,7 +232,7 @@ class Diffusion:
         x = x * mask[:, :, None, None]
         for t, to in itertools.pairwise(times):
             answer = self._answer(x.astype(np.float32), mask, t, told, guidance)
-            x = self.spec.schedule.step(x, answer, t, to, limit=LIMIT)
+            x = self.spec.schedule.step(x, answer, t, to, limit=LIMITS[self.spec.space])
             if seen is not None:
                 seen.append(x)
         return x.astype(np.float32)

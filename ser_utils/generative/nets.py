@@ -14,16 +14,18 @@ from keras import layers, ops
 
 from ser_utils.generative.blocks import (
     Attention2D,
+    Blocks,
     MaskedConv2D,
     Modulate,
     TimeEmbedding,
+    Unblock,
     Upsample,
     over_bands,
     residual,
 )
 from ser_utils.models.layers import MaskedConv, StatisticsPooling, check_sizes
 
-FINE = 4  # channels that the U-Net hands down to every single value
+FINE = 4  # channels that are handed down to every single value, or as many as the picture has
 
 
 def picture(n_bands: int, n_channels: int = 1, name: str = "x") -> keras.KerasTensor:
@@ -118,44 +120,52 @@ def _fine(coarse: tuple, whole: tuple, vector: keras.KerasTensor, stem: int) -> 
     """From blocks to single values, beside the input: noise within a block is told from the input alone."""
     (h, m), (x, mask) = coarse, whole
     h = layers.Activation("silu")(layers.LayerNormalization(epsilon=1e-5, name="last_norm")(h))
-    h, _ = MaskedConv2D(stem**2 * FINE, name="last")((h, m))
+    channels = max(FINE, x.shape[3])
+    h, _ = MaskedConv2D(stem**2 * channels, name="last")((h, m))
     h = layers.Concatenate()([Upsample(stem, x.shape[2])((h, mask)), x])
-    h, _ = MaskedConv2D(2 * FINE, name="fine")((h, mask))
+    h, _ = MaskedConv2D(2 * channels, name="fine")((h, mask))
     h = Modulate(name="fine_film")((layers.Activation("silu")(h), vector))
     return MaskedConv2D(x.shape[3], zeros=True, name="out")((h, mask))[0]
 
 
-def encoder(n_bands: int, n_condition: int, *, latent: int, widths: Sequence[int]) -> keras.Model:
-    """``[x, mask, condition]`` → mean and log variance of the latent (batch, time / 2ⁿ, bands / 2ⁿ, latent), and its
-    mask; n is the number of `widths`."""
+def encoder(n_bands: int, n_condition: int, *, latent: int, block: int, width: int, depth: int) -> keras.Model:
+    """``[x, mask, condition]`` → mean and log variance of the latent (batch, time / block, 1, latent), and its mask.
+
+    A linear path leads from each block of frames and its neighbours to the mean; the residual convolutions over time
+    beside it say nothing at first.
+    """
+    check_sizes(latent=latent, block=block, width=width, depth=depth)
     x, mask, condition = picture(n_bands), time_mask(), keras.Input((n_condition,), name="condition")
-    h, m = x, mask
-    for i, width in enumerate(widths):
-        h, m = MaskedConv2D(width, 2, name=f"down_{i}")((h, m))
-        h = residual(h, m, condition, width, name=f"level_{i}")
-    h = layers.LayerNormalization(epsilon=1e-5, name="last_norm")(h)
-    h, m = MaskedConv2D(2 * latent, name="last")((h, m))
-    mean, log_variance = ops.split(h, 2, axis=-1)
-    return keras.Model([x, mask, condition], [mean, ops.clip(log_variance, -10.0, 4.0), m], name="encoder")
+    blocks, m = Blocks(block, name="blocks")((x, mask))
+    h = _over_blocks(blocks, m, condition, width, depth)
+    h, _ = MaskedConv2D(2 * latent, zeros=True, name="last")((h, m))
+    more, log_variance = ops.split(h, 2, axis=-1)
+    mean = layers.Add(name="mean")([MaskedConv2D(latent, name="linear")((blocks, m))[0], more])
+    return keras.Model([x, mask, condition], [mean, ops.clip(log_variance - 4.0, -10.0, 4.0), m], name="encoder")
 
 
-def decoder(n_bands: int, n_condition: int, *, latent: int, widths: Sequence[int]) -> keras.Model:
-    """``[z, mask, condition]`` → x; `mask` is that of the picture and tells its length."""
-    sizes = [n_bands]
-    for _ in widths:
-        sizes.append(-(-sizes[-1] // 2))
-    z, mask = keras.Input((None, sizes[-1], latent), name="z"), time_mask()
+def decoder(n_bands: int, n_condition: int, *, latent: int, block: int, width: int, depth: int) -> keras.Model:
+    """``[z, mask, condition]`` → x; `mask` is that of the picture and tells its length.
+
+    Like the encoder, a linear path and what is learnt beside it; two convolutions then smooth the seams of the blocks.
+    """
+    z, mask = keras.Input((None, 1, latent), name="z"), time_mask()
     condition = keras.Input((n_condition,), name="condition")
-    masks = [mask]
-    for _ in widths:
-        masks.append(masks[-1][:, ::2])
-    h, _ = MaskedConv2D(widths[-1], name="first")((z, masks[-1]))
-    for i in reversed(range(len(widths))):
-        h = residual(h, masks[i + 1], condition, widths[i], name=f"level_{i}")
-        h, _ = MaskedConv2D(4 * widths[max(i - 1, 0)], name=f"rise_{i}")((h, masks[i + 1]))
-        h = Upsample(2, sizes[i])((h, masks[i]))
-    h = layers.Activation("silu")(layers.LayerNormalization(epsilon=1e-5, name="last_norm")(h))
-    return keras.Model([z, mask, condition], MaskedConv2D(1, name="last")((h, mask))[0], name="decoder")
+    m = mask[:, ::block]
+    h = _over_blocks(z, m, condition, width, depth)
+    h, _ = MaskedConv2D(block * n_bands, zeros=True, name="last")((h, m))
+    h = layers.Add(name="blocks")([MaskedConv2D(block * n_bands, name="linear")((z, m))[0], h])
+    x = Unblock(n_bands, name="frames")((h, mask))
+    h, _ = MaskedConv2D(2 * FINE, name="fine")((x, mask))
+    h, _ = MaskedConv2D(1, zeros=True, name="seams")((layers.Activation("silu")(h), mask))
+    return keras.Model([z, mask, condition], layers.Add(name="out")([x, h]), name="decoder")
+
+
+def _over_blocks(x, mask, condition, width: int, depth: int) -> keras.KerasTensor:
+    h, _ = MaskedConv2D(width, name="first")((x, mask))
+    for i in range(depth):
+        h = residual(h, mask, condition, width, name=f"level_{i}")
+    return layers.Activation("silu")(layers.LayerNormalization(epsilon=1e-5, name="last_norm")(h))
 
 
 def generator(n_bands: int, n_condition: int, *, stem: int = 2, width: int = 32, blocks: int = 4) -> keras.Model:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers, ops
+from sklearn.decomposition import PCA
 
 from ser_utils import study
 from ser_utils.generative.blocks import PerClip, over_bands
@@ -18,6 +19,8 @@ from ser_utils.generative.mel import valid
 from ser_utils.generative.nets import decoder, encoder, picture, time_mask
 from ser_utils.generative.patches import Patch, Sound
 from ser_utils.generative.trainer import Artefact, Budget, Learner, compiled, filled, kept, update
+
+BLOCKS = 8192  # drawn blocks that the first weights are taken from
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,11 @@ class VaeSpec:
     Parameters
     ----------
     latent : int
-        Channels of the latent space.
-    widths : tuple of int
-        Channels of each level; each halves time and bands.
+        Numbers per block of frames.
+    block : int
+        Frames of a block.
+    width, depth : int
+        Channels and residual steps of encoder and decoder, each.
     beta : float
         Weight of the KL divergence, per value of the spectrogram.
     warm_up : float
@@ -37,20 +42,17 @@ class VaeSpec:
         al. 2016, arXiv:1511.06349).
     """
 
-    latent: int = 8
-    widths: tuple[int, ...] = (16, 32, 48)
+    latent: int = 40
+    block: int = 8
+    width: int = 128
+    depth: int = 2
     beta: float = 0.02
     warm_up: float = 0.5
 
     def __post_init__(self) -> None:
-        study.check_range(self, "1 or more", lambda value: value >= 1, "latent")
+        study.check_range(self, "1 or more", lambda value: value >= 1, "latent", "block", "width", "depth")
         study.check_range(self, "0 or more", lambda value: value >= 0, "beta")
         study.check_range(self, "between 0 and 1", lambda value: 0 <= value <= 1, "warm_up")
-
-    @property
-    def factor(self) -> int:
-        """By how much time and bands are divided."""
-        return 2 ** len(self.widths)
 
     def weight(self, step: int, steps: int) -> float:
         """Weight of the KL divergence at a step.
@@ -72,13 +74,13 @@ class _Learner(Learner):
 
     def _graph(self, n_bands: int, n_condition: int) -> keras.Model:
         x, mask, condition = picture(n_bands), time_mask(), keras.Input((n_condition,), name="condition")
-        noise = keras.Input((None, *self.decoder.input_shape[0][2:]), name="noise")
+        noise = keras.Input((None, 1, self.spec.latent), name="noise")
         weight = keras.Input((1,), name="weight")
         mean, log_variance, small = self.encoder([x, mask, condition])
         z = (mean + ops.exp(0.5 * log_variance) * noise) * over_bands(small)
         error = ops.square(self.decoder([z, mask, condition]) - x)
         divergence = 0.5 * (ops.square(mean) + ops.exp(log_variance) - 1.0 - log_variance)
-        per_value = divergence.shape[2] * self.spec.latent / (n_bands * self.spec.factor)
+        per_value = self.spec.latent / (n_bands * self.spec.block)
         losses = {
             "error": layers.Identity(name="error")(PerClip()((error, mask))),
             "divergence": layers.Identity(name="divergence")(weight * per_value * PerClip()((divergence, small))),
@@ -86,7 +88,7 @@ class _Learner(Learner):
         return keras.Model([x, mask, condition, noise, weight], losses)
 
     def _inputs(self, patch: Patch, rng: np.random.Generator, weight: float) -> dict[str, np.ndarray]:
-        size = latent_shape(self.spec, *patch.x.shape[:3])
+        size = latent_shape(self.spec, *patch.x.shape[:2])
         known = {"x": patch.x, "mask": patch.mask, "condition": patch.condition}
         known["noise"] = rng.standard_normal(size, dtype=np.float32)
         return known | {"weight": np.full((len(patch.x), 1), weight, np.float32)}
@@ -116,21 +118,56 @@ def masked_error(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> float:
     return float((per_frame * mask).sum() / mask.sum())
 
 
-def latent_shape(spec: VaeSpec, batch: int, n_frames: int, n_bands: int) -> tuple[int, int, int, int]:
+def latent_shape(spec: VaeSpec, batch: int, n_frames: int) -> tuple[int, int, int, int]:
     """Shape of the latent of a batch of pictures.
 
     Examples
     --------
-    >>> latent_shape(VaeSpec(), 2, 65, 80)
-    (2, 9, 10, 8)
+    >>> latent_shape(VaeSpec(), 2, 65)
+    (2, 9, 1, 40)
     """
-    return batch, -(-n_frames // spec.factor), -(-n_bands // spec.factor), spec.latent
+    return batch, -(-n_frames // spec.block), 1, spec.latent
 
 
 def build(spec: VaeSpec, n_bands: int, n_condition: int) -> tuple[keras.Model, keras.Model]:
-    """Encoder and decoder with new weights."""
-    sizes: dict[str, Any] = {"latent": spec.latent, "widths": spec.widths}
+    """Encoder and decoder with new weights.
+
+    Raises
+    ------
+    study.UserError
+        Where a block has fewer values than its latent.
+    """
+    if spec.latent > spec.block * n_bands:
+        raise study.UserError(
+            f"latent {spec.latent} is more than the {spec.block * n_bands} values of a block; change it in the profile"
+        )
+    sizes = {name: getattr(spec, name) for name in ("latent", "block", "width", "depth")}
     return encoder(n_bands, n_condition, **sizes), decoder(n_bands, n_condition, **sizes)
+
+
+def begin_as_components(coder: keras.Model, back: keras.Model, spec: VaeSpec, train: Sound) -> None:
+    """Let the linear paths of encoder and decoder begin as the principal components of training blocks, scaled to unit
+    deviation over all of them. From there all weights learn; it saves the steps that would find the components again.
+
+    Parameters
+    ----------
+    coder, back : keras.Model
+        From :func:`build`; the weights of their layers ``linear`` change.
+    spec : VaeSpec
+    train : Sound
+        Training clips alone.
+    """
+    drawn = train.draw(np.random.default_rng(0), BLOCKS, spec.block).x
+    x = np.zeros((BLOCKS, spec.block, train.n_bands), np.float32)
+    x[:, : drawn.shape[1]] = drawn[..., 0]
+    found = PCA(spec.latent, svd_solver="covariance_eigh").fit(x.reshape(BLOCKS, -1))
+    spread = np.sqrt(max(float(found.explained_variance_.mean()), 1e-6))
+    there, again = found.components_ / spread, found.components_ * spread
+    for net, middle, bias in ((coder, there.T, -there @ found.mean_), (back, again, found.mean_)):
+        layer = net.get_layer("linear")
+        kernel = np.zeros(layer.kernel.shape, np.float32)
+        kernel[len(kernel) // 2, 0] = middle  # a block alone; its neighbours come in by learning
+        layer.set_weights([kernel, bias])
 
 
 @dataclass(frozen=True)
@@ -165,10 +202,7 @@ class Vae:
 
     def small(self, n_frames: np.ndarray, longest: int) -> np.ndarray:
         """Mask of the latent [shape=(batch, time, 1, 1)]."""
-        mask = valid(n_frames, longest)
-        for _ in self.spec.widths:
-            mask = mask[:, ::2]
-        return mask[:, :, None, None]
+        return valid(n_frames, longest)[:, :: self.spec.block, None, None]
 
     def enhance(
         self,
@@ -210,6 +244,7 @@ def fit(
 
     def make() -> tuple[Learner, dict[str, keras.Model]]:
         learner = _Learner(spec, train, validation, budget, budget.learning_rate)
+        begin_as_components(learner.encoder, learner.decoder, spec, train)
         return learner, {"encoder": learner.encoder, "decoder": learner.decoder}
 
     known = dict(key) | {"net": "vae", "spec": asdict(spec), "code": study.code_version("generative.vae")}
