@@ -84,8 +84,19 @@ def _sha256(file: Path, size: int, mtime_ns: int) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _model(name: str, key: str) -> tuple[Any, Any, str]:
-    """(model, what makes its input, family); `key` is the :func:`content`, so that other weights are another model."""
+def loaded(name: str, key: str) -> tuple[Any, Any, str]:
+    """:func:`load`, kept; `key` is the :func:`content`, so that other weights are another model."""
+    return load(name)
+
+
+def load(name: str) -> tuple[Any, Any, str]:
+    """A new copy of (model, what makes its input, family); the model answers, and does not learn, until it is told to.
+
+    Raises
+    ------
+    study.UserError
+        When the folder is not complete, or the weights lack a tensor.
+    """
     import torch
     import transformers
 
@@ -138,7 +149,7 @@ def states(y: np.ndarray, name: str, key: str) -> np.ndarray:
         Its :func:`content`.
     """
     y = np.pad(np.asarray(y, dtype=np.float32), (0, max(0, SHORTEST - len(y))))
-    model, prepare, family = _model(name, key)
+    model, prepare, family = loaded(name, key)
     if family != "whisper":
         return _run(model, prepare(y, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_values)
     length = WHISPER_S * SAMPLE_RATE
