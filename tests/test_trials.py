@@ -273,6 +273,12 @@ def test_a_variant_with_copies_trains_on_copies_of_every_corpus(out, rendered, m
     real = training.cross_validate
     monkeypatch.setattr(training, "cross_validate", lambda whole, *a, **k: seen.append(whole) or real(whole, *a, **k))
     trials.merged(doubled, chosen, PROFILE, max_folds=1, jobs=1)
+    together = training.train_together
+    monkeypatch.setattr(
+        training,
+        "train_together",
+        lambda wanted, *a, **k: seen.extend(w for w, *_ in wanted) or together(wanted, *a, **k),
+    )
     climbed = trials.ladder(doubled, chosen["red"], PROFILE, max_folds=1, jobs=1)
     assert set(climbed["train_regime"]) == {"clean"}
     assert seen[0].copies.table.groupby("corpus").size().to_dict() == {"red": 36, "blue": 16}  # boredom is left out
@@ -292,13 +298,13 @@ def test_the_rungs_of_the_ladder_leak_what_they_say(out, monkeypatch):
     monkeypatch.setattr(leakage.augment, "augmented_frames", copied)
     monkeypatch.setattr(leakage.corpora, "audio_root", lambda *_: out)
     seen = {}
-    real = training.cross_validate
+    real = training.train_together
 
-    def look(experiment, folds, **options):
-        seen[experiment.name.split()[-1]] = experiment, folds
-        return real(experiment, folds, **options)
+    def look(wanted, desc, **options):
+        seen.update({experiment.name.split()[-1]: (experiment, folds) for experiment, folds, _ in wanted})
+        return real(wanted, desc, **options)
 
-    monkeypatch.setattr(leakage.training, "cross_validate", look)
+    monkeypatch.setattr(leakage.training, "train_together", look)
     table = trials.ladder(trials.Variant(*NET), red, PROFILE, chains=["noise"], n_groups=4, max_folds=1, jobs=1)
     assert trials.rungs(table).set_index("split")[["n_test", "n_folds"]].T.to_dict("list") == {
         "copies": [12, 1],

@@ -68,10 +68,9 @@ def ladder(
         climbs.append((rung, experiment(variant, task, profile, manifest=rows, frames=sound, **leaks), folds))
     cache = study.paths(profile).derived / "folds"
     wanted = [(whole, folds, [seed]) for _, whole, folds in climbs]
-    training.train_together(wanted, f"{task.name}: ladder", cache=cache, jobs=jobs)
+    done = training.train_together(wanted, f"{task.name}: ladder", cache=cache, jobs=jobs)
     parts = []
-    for rung, whole, folds in climbs:
-        found = training.cross_validate(whole, folds, seeds=[seed], cache=cache, jobs=jobs)
+    for (rung, _, _), found in zip(climbs, done, strict=True):
         known = {"corpus": task.name, "corpus_version": task.entry.version, "split": rung}
         table = training.predictions_table(found, **known, **constants(variant, profile))
         n_train = {int(result.facts["fold"]): int(result.facts["n_train"]) for result in found}

@@ -44,10 +44,9 @@ def run(
             first = pretraining(variant, task, chosen, profile)
             whole = experiment(variant, task, profile, n_folds=len(folds), pretraining=first)
             wanted.append((whole, folds, range(seed, seed + variant.n_seeds)))
-        name = wanted[0][0].name if len(wanted) == 1 else f"{task.name}, {len(wanted)} experiments"
-        if members:
-            training.train_together(wanted, name, cache=cache, jobs=jobs)
-        for variant, (whole, folds, seeds) in zip(members, wanted, strict=True):
-            results = training.cross_validate(whole, folds, seeds=seeds, cache=cache, jobs=jobs)
+        names = {whole.name for whole, _, _ in wanted}
+        name = names.pop() if len(names) == 1 else f"{task.name}, {len(wanted)} experiments"
+        done = training.train_together(wanted, name, cache=cache, jobs=jobs)
+        for variant, (_, folds, _), results in zip(members, wanted, done, strict=True):
             found[variant, task.name] = Trial(variant, task, folds, results)
     return [found[v, name] for v in variants for name in chosen if (v, name) in found]
