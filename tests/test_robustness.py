@@ -155,11 +155,23 @@ def test_layers_of_an_encoder_are_joined_for_a_classic_model(bench):
     assert np.array_equal(joined.x[:, : conv.x.shape[1]], conv.x)
     assert len(set(joined.columns)) == joined.x.shape[1]
     regimes = [Regime("clean"), Regime("denoised", "wiener"), Regime("noisy+denoised", "wiener")]
-    conditions = [Condition(), Condition("rain", 5.0, denoiser="wiener")]
-    table = robustness.encoder_grid(bench, regimes, conditions, encoder=name, profile="demo")
+    gate = denoise.gated(denoise.DENOISERS["wiener"], -18.5)  # the SNR that it finds lies around that
+    bench = Bench(**{**vars(bench), "denoisers": {**bench.denoisers, gate.name: gate}})
+    always, low = (Condition("rain", 12.0, denoiser=denoiser) for denoiser in ("wiener", gate.name))
+    table = robustness.encoder_grid(bench, regimes, [Condition(), always, low], encoder=name, profile="demo")
     evaluation.validate_predictions(table)
-    p = table[table["condition"] != "clean"].pivot_table(index="clip_id", columns="train_regime", values="p_sad")
-    assert np.allclose(p["several"], p[["denoised", "noisy+denoised"]].mean(axis=1))
+    assert set(table.loc[table["condition"] == "clean", "train_regime"]) == {"clean"}
+    p = table[table["condition"] != "clean"].pivot_table(
+        index=["condition", "clip_id"], columns="train_regime", values="p_sad"
+    )
+    behind, alone = p[["denoised", "noisy+denoised"]], sorted(bench.left_alone(low))
+    assert bench.left_alone(always) == set()
+    assert 0 < len(alone) < len(p.loc[str(low)])
+    assert np.allclose(p.loc[str(always), "several"], behind.loc[str(always)].mean(axis=1))
+    gone = p.loc[str(low)].drop(alone)
+    assert np.allclose(gone["several"], gone[["denoised", "noisy+denoised"]].mean(axis=1))
+    stay = p.loc[str(low)].loc[alone]
+    assert np.allclose(stay["several"], stay[["clean", "denoised", "noisy+denoised"]].mean(axis=1))
 
 
 def test_the_gate_inside_refuses_noise_files_of_training(bench, plan):

@@ -120,13 +120,13 @@ def inner(name: str) -> str:
 
     Examples
     --------
-    >>> inner("dtln_below_15db"), inner("dtln")
+    >>> inner("dtln_below_25db"), inner("dtln")
     ('dtln', 'dtln')
     """
     return name.split(GATED)[0]
 
 
-def gated(denoiser: Denoiser, threshold_db: float = 15.0, *, estimate: str = "removed") -> Denoiser:
+def gated(denoiser: Denoiser, threshold_db: float = 25.0, *, estimate: str = "removed") -> Denoiser:
     """A denoiser that leaves clips alone in which it finds an SNR of `threshold_db` or more.
 
     Denoising helps where there is much noise and distorts where there is little. The denoiser itself is the best judge:

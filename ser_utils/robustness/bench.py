@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +112,12 @@ class Bench:
         """All clips of the tested folds under a condition, noises of the test part."""
         ids = np.concatenate([fold.test for fold in self.folds])
         return self._sound(noise.draw(self.rows[self.rows["clip_id"].isin(ids)], condition, self.plan), condition)
+
+    def left_alone(self, condition: Condition) -> set[str]:
+        """Ids of the tested clips that a gate kept from its denoiser: they differ from what that one makes of them."""
+        behind = dataclasses.replace(condition, denoiser=denoise.inner(condition.denoiser))
+        given, denoised = (self.tested(each).table.set_index("clip_id")["sha256"] for each in (condition, behind))
+        return set(given.index[given != denoised.loc[given.index]])
 
     def training(self, regime: Regime) -> tuple[Clips, list[Clips]]:
         """What the clips and their copies are in a regime; noises of the training part.

@@ -67,8 +67,9 @@ def classic_grid(
 def encoder_grid(
     bench: Bench, regimes: Sequence[Regime], conditions: Sequence[Condition], *, encoder: str, profile: str
 ) -> pd.DataFrame:
-    """:func:`classic_grid` of the linear model of 07 on layers of an encoder, and with ``train_regime`` ``several`` the
-    mean of what it says trained on ``denoised`` and on ``noisy+denoised`` speech.
+    """:func:`classic_grid` of the linear model of 07 on layers of an encoder, and with ``train_regime`` ``several`` means
+    of what it says: of the regimes ``denoised`` and ``noisy+denoised`` for clips that were denoised, of all regimes for
+    clips that a gate left alone.
 
     Parameters
     ----------
@@ -81,10 +82,17 @@ def encoder_grid(
     """
     found = classic_grid(bench, regimes, conditions, features=encoder, model=probes.HEAD, profile=profile)
     found = found.assign(model=probes.MODEL)
-    both = found[found["train_regime"].str.contains("denoised")]
-    if both["train_regime"].nunique() < 2:
+    behind = found["train_regime"].str.contains("denoised")
+    if found.loc[behind, "train_regime"].nunique() < 2:
         return found
-    return pd.concat([found, evaluation.ensemble(both, over="system", name=probes.MODEL)], ignore_index=True)
+    shared = found["condition"].isin(found.loc[behind, "condition"])
+    alone = {text: bench.left_alone(Condition.parse(text)) for text in found.loc[shared, "condition"].unique()}
+    kept = np.array(
+        [clip in alone.get(text, ()) for clip, text in zip(found["clip_id"], found["condition"], strict=True)]
+    )
+    members = found[shared & kept], found[behind & ~kept]
+    means = [evaluation.ensemble(part, over="system", name=probes.MODEL) for part in members if len(part)]
+    return pd.concat([found, *means], ignore_index=True)
 
 
 Rows = tuple[Table, pd.DataFrame]  # features, and the manifest in the same order

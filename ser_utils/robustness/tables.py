@@ -13,7 +13,7 @@ from ser_utils.robustness.bench import NONE
 
 LEVEL = 0.05
 CHEAP = -0.02  # least change of UAR on clean speech that still counts as none
-SEVERAL = "denoised and on noisy+denoised"  # whose answers are averaged
+SEVERAL = "several kinds of"  # whose answers are averaged
 SYSTEM = ["corpus", "model", "train_regime", "noise", "snr_db", "denoiser"]
 
 
