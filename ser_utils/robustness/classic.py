@@ -67,9 +67,10 @@ def classic_grid(
 def encoder_grid(
     bench: Bench, regimes: Sequence[Regime], conditions: Sequence[Condition], *, encoder: str, profile: str
 ) -> pd.DataFrame:
-    """:func:`classic_grid` of the linear model of 07 on layers of an encoder, and with ``train_regime`` ``several`` means
-    of what it says: of the regimes ``denoised`` and ``noisy+denoised`` for clips that were denoised, of all regimes for
-    clips that a gate left alone.
+    """:func:`classic_grid` of the linear model of 07 on layers of an encoder, and means of what it says.
+
+    They have the ``train_regime`` ``several``: of the regimes ``denoised`` and ``noisy+denoised`` for clips that were
+    denoised, of all regimes for clips that a gate left alone.
 
     Parameters
     ----------
