@@ -6,11 +6,13 @@ import dataclasses
 import functools
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,44 +26,47 @@ EXTRA = pytest.mark.skipif(
 )
 
 
-def _start(*arguments: str, log: Path) -> subprocess.Popen:
+def _start(*arguments: str, log: Path, inside: Sequence[str] = ()) -> subprocess.Popen:
     plain = {key: value for key, value in os.environ.items() if not key.startswith("SER_")}
     path = os.pathsep.join([str(study.ROOT), str(study.ROOT / "tests")])
     settings = {"PYTHONPATH": path, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
     with open(log, "ab") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "dask", *arguments, "--no-dashboard"],
+            [*inside, sys.executable, "-m", "dask", *arguments, "--no-dashboard"],
             env=plain | settings, cwd=log.parent, stdout=file, stderr=file,
         )  # fmt: skip
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return probe.getsockname()[1]
 
 
-def _answers(port: int) -> bool:
+def _answers(host: str, port: int) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 class Cluster:
-    """A scheduler and its workers, without the nanny that would start a killed one again."""
+    """A scheduler and its workers, without the nanny that would start a killed one again.
 
-    def __init__(self, folder: Path):
-        self.address, self.log = f"tcp://127.0.0.1:{_free_port()}", folder / "cluster.log"
-        port = self.address.rsplit(":", 1)[1]
-        self.processes = [_start("scheduler", "--host", "127.0.0.1", "--port", port, log=self.log)]
+    `inside` are the beginnings of the commands that start the workers.
+    """
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1", inside: Sequence[Sequence[str]] = ((), ())):
+        port, self.log = _free_port(host), folder / "cluster.log"
+        self.address = f"tcp://{host}:{port}"
+        self.processes = [_start("scheduler", "--host", host, "--port", str(port), log=self.log)]
         deadline = time.monotonic() + 60
-        while not _answers(int(port)) and time.monotonic() < deadline:
+        while not _answers(host, port) and time.monotonic() < deadline:
             time.sleep(0.1)
-        for _ in range(2):
-            self.add()
+        for words in inside:
+            self.add(inside=words)
 
-    def add(self, *, threads: int = 1) -> subprocess.Popen:
+    def add(self, *, threads: int = 1, inside: Sequence[str] = ()) -> subprocess.Popen:
         options = ("--nthreads", str(threads), "--no-nanny", "--death-timeout", "60")
-        self.processes.append(_start("worker", self.address, *options, log=self.log))
+        self.processes.append(_start("worker", self.address, *options, log=self.log, inside=inside))
         return self.processes[-1]
 
     def end(self) -> None:
@@ -235,6 +240,65 @@ def test_a_lost_worker_costs_its_task_and_not_the_run(dask, tmp_path):
     dask.add()
 
 
+def _ip(*words: str) -> None:
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no network namespaces here: ip {' '.join(words)}: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def namespaces(tmp_path) -> Iterator[tuple[str, list[list[str]]]]:
+    """Two networks of their own that reach this machine over a bridge, and nothing else: its address, and commands."""
+    if not shutil.which("ip"):
+        pytest.skip("no network namespaces here: ip is not installed (apt install iproute2)")
+    names = [f"ser{os.getpid()}{side}" for side in "ab"]
+    bridge, net = names[0][:-1], f"10.203.{os.getpid() % 250}"
+    try:
+        _ip("link", "add", bridge, "type", "bridge")
+        _ip("address", "add", f"{net}.1/24", "dev", bridge)
+        _ip("link", "set", bridge, "up")
+        for i, name in enumerate(names):
+            _ip("netns", "add", name)
+            _ip("link", "add", f"{name}0", "type", "veth", "peer", "name", "eth0", "netns", name)
+            _ip("link", "set", f"{name}0", "master", bridge, "up")
+            _ip("-n", name, "address", "add", f"{net}.{2 + i}/24", "dev", "eth0")
+            for device in ("eth0", "lo"):
+                _ip("-n", name, "link", "set", device, "up")
+        yield f"{net}.1", [["ip", "netns", "exec", name] for name in names]
+    finally:
+        links = [["link", "delete", name] for name in (bridge, *(f"{name}0" for name in names))]
+        for words in (*links, *(["netns", "delete", name] for name in names)):
+            subprocess.run(["ip", *words], capture_output=True, check=False)
+
+
+def _address(item: int, *, of: str) -> tuple[str, int]:
+    """Where the worker of an item is, as the scheduler sees it; the item squared."""
+    time.sleep(0.02)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((of, 9))
+        return probe.getsockname()[0], item * item
+
+
+@EXTRA
+@pytest.mark.slow
+def test_workers_in_networks_of_their_own_and_one_of_them_lost(namespaces, tmp_path, monkeypatch):
+    host, inside = namespaces
+    machines = Cluster(tmp_path, host, inside)
+    try:
+        monkeypatch.setenv("SER_DASK_SCHEDULER", machines.address)
+        monkeypatch.setenv("SER_OUT", str(tmp_path / "out"))
+        cluster._client(machines.address).wait_for_workers(2, timeout=60)
+        found = study.pmap(functools.partial(_address, of=host), range(40), desc="addresses")
+        assert [square for _, square in found] == [i * i for i in range(40)]
+        assert {place for place, _ in found} == {host[:-1] + "2", host[:-1] + "3"}
+        note = tmp_path / "killed"
+        squares = study.pmap(functools.partial(_die_once, note=note), range(20), desc="one is killed")
+        assert note.exists()
+        assert squares == [i * i for i in range(20)]
+    finally:
+        machines.end()
+
+
 @EXTRA
 def test_workers_with_threads_are_refused(dask):
     extra = dask.add(threads=2)
@@ -277,7 +341,7 @@ def test_no_scheduler_and_no_worker_are_told_in_one_sentence(tmp_path, monkeypat
     monkeypatch.setenv("SER_OUT", str(tmp_path))
     monkeypatch.setattr(cluster, "CONNECT_S", 1)
     monkeypatch.setattr(cluster, "WORKERS_S", 1)
-    nobody = f"tcp://127.0.0.1:{_free_port()}"
+    nobody = f"tcp://127.0.0.1:{_free_port('127.0.0.1')}"
     for wrong in (nobody, "head node"):
         monkeypatch.setenv("SER_DASK_SCHEDULER", wrong)
         with pytest.raises(study.UserError, match=f"^no Dask scheduler answers at SER_DASK_SCHEDULER={wrong}; start"):
