@@ -232,6 +232,23 @@ def test_every_family_trains_one_step_on_jax(tmp_path):
 
 
 @no_jax
+def test_a_net_for_the_next_fold_starts_anew_on_jax(tmp_path):
+    np.savez(tmp_path / "inputs.npz", *batch([40, 17]))
+    script = (
+        "import sys, keras, numpy as np; from ser_utils import training\n"
+        "x = np.load(sys.argv[1]); y = np.eye(5, dtype=np.float32)[[0, 3]]\n"
+        "losses = []\n"
+        "for _ in range(2):\n"
+        "    keras.utils.set_random_seed(0)\n"
+        "    net = training.fresh_net('small_cnn', {'filters': 4}, x['arr_0'].shape[2], 5, training.Recipe())\n"
+        "    losses.append([float(net.train_on_batch([x['arr_0'], x['arr_1']], y)) for _ in range(2)])\n"
+        "assert losses[0] == losses[1] and losses[0][0] != losses[0][1], losses\n"
+        "print('anew')"
+    )
+    assert on_jax(script, str(tmp_path / "inputs.npz")) == ["anew"]
+
+
+@no_jax
 def test_the_jax_backend_gives_the_same_probabilities(tmp_path):
     names, inputs = ["bilstm_attention", "cnn_2d", "conformer"], batch([40, 17])
     for name in names:

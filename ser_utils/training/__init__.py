@@ -6,14 +6,13 @@ from ser_utils.training.fitting import fit, fresh_net, learning_rate, predict
 from ser_utils.training.folds import (
     FoldResult,
     cross_validate,
-    cross_validate_all,
     fit_fold,
     load_model,
     predictions_table,
+    train_together,
 )
 from ser_utils.training.merging import Merged, by_corpus, cross_corpus_fold, merge, remapped
 from ser_utils.training.recipe import Recipe
-from ser_utils.training.together import train_together
 
 __all__ = [
     "Batches",
@@ -27,7 +26,6 @@ __all__ = [
     "by_corpus",
     "cross_corpus_fold",
     "cross_validate",
-    "cross_validate_all",
     "fit",
     "fit_fold",
     "fit_normaliser",

@@ -74,7 +74,7 @@ def fresh_net(model: str, arguments: Mapping[str, Any], n_columns: int, n_classe
         for old, start in zip(old_layer.variables, new_layer.variables, strict=True):
             old.assign(start)
     for variable in net.optimizer.variables:
-        variable.assign(keras.ops.zeros_like(variable))
+        variable.assign(keras.ops.zeros(variable.shape, dtype=variable.dtype))
     return net
 
 

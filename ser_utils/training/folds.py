@@ -122,35 +122,49 @@ def cross_validate(
     list of FoldResult
         Seed by seed, fold by fold; the nets stay on disk.
     """
-    return cross_validate_all([experiment], folds, seeds=seeds, cache=cache, jobs=jobs)[0]
+    return train_together([(experiment, folds, seeds)], experiment.name, cache=cache, jobs=jobs)[0]
 
 
-def cross_validate_all(
-    experiments: Sequence[Experiment],
-    folds: Sequence[Fold],
+def train_together(
+    wanted: Sequence[tuple[Experiment, Sequence[Fold], Sequence[int]]],
+    desc: str,
     *,
-    seeds: Sequence[int],
     cache: Path,
     jobs: int | None = None,
 ) -> list[list[FoldResult]]:
-    """:func:`cross_validate` of several experiments on the same folds, all side by side."""
-    if not seeds:
-        raise study.UserError("n_seeds 0 leaves nothing to train; use 1 or more")
+    """:func:`cross_validate` of several experiments, each with folds and seeds of its own, all side by side.
+
+    Parameters
+    ----------
+    wanted : sequence of (Experiment, folds, seeds)
+    desc : str
+        What the progress line says first.
+    cache : Path
+        Folder of the fold artefacts.
+    jobs : int, optional
+        Processes; results do not depend on it.
+
+    Returns
+    -------
+    list of list of FoldResult
+        Experiment by experiment, and in each seed by seed, fold by fold.
+
+    Raises
+    ------
+    study.UserError
+        For an experiment without a seed.
+    """
     tracking.wanted()  # a wrong word is told before anything is trained
-    for experiment in experiments:
+    parts = []
+    for experiment, folds, seeds in wanted:
+        if not seeds:
+            raise study.UserError("n_seeds 0 leaves nothing to train; use 1 or more")
+        key = identity(experiment)
         for fold in folds:  # also those that the cache will answer for
             fit_normaliser(fold, experiment)
-    cells = [
-        _Cell(experiment, key, fold, seed)
-        for experiment, key in zip(experiments, map(identity, experiments), strict=True)
-        for seed in seeds
-        for fold in folds
-    ]
-    name = experiments[0].name if len(experiments) == 1 else f"{len(experiments)} experiments"
-    _train_missing(cells, name, cache=cache, jobs=jobs)
-    found = [_load(cell.artefact(cache)) for cell in cells]
-    size = len(seeds) * len(folds)
-    return [found[i : i + size] for i in range(0, len(found), size)]
+        parts.append([_Cell(experiment, key, fold, seed) for seed in seeds for fold in folds])
+    _train_missing([cell for part in parts for cell in part], desc, cache=cache, jobs=jobs)
+    return [[_load(cell.artefact(cache)) for cell in part] for part in parts]
 
 
 @dataclass(frozen=True)
