@@ -137,7 +137,9 @@ def _fold(
             f"fold {index + 1} tests on every speaker and leaves none to train on; use more groups or another split"
         )
     if len(rest) == 1:
-        return Fold(index, *_divide(manifest[who.isin(rest.index)], share, rng), tested)
+        alone = manifest[who.isin(rest.index)]
+        has_sentences = "sentence" in alone and alone["sentence"].nunique() >= 2
+        return Fold(index, *_divide(alone, share, "sentence" if has_sentences else "", rng), tested)
     order = [rng.permutation(members.index.to_numpy(dtype=str)) for _, members in rest.groupby(rest)]
     dealt = [speaker for turn in range(len(rest)) for group in order for speaker in group[turn : turn + 1]]
     validation = dealt[: min(max(1, round(share * len(rest))), len(rest) - 1)]
@@ -145,10 +147,9 @@ def _fold(
     return Fold(index, train, manifest.loc[who.isin(validation), "clip_id"].to_numpy(dtype=str), tested)
 
 
-def _divide(rows: pd.DataFrame, share: float, rng: np.random.Generator) -> list[np.ndarray]:
-    """Clips to train and to validate on where speakers cannot be kept apart; sentences are, where there are some."""
-    has_sentences = "sentence" in rows and rows["sentence"].nunique() >= 2
-    parts = _deal(rows, max(2, round(1 / share)), "sentence" if has_sentences else "", rng)
+def _divide(rows: pd.DataFrame, share: float, group: str, rng: np.random.Generator) -> list[np.ndarray]:
+    """Clips to train and to validate on where speakers cannot be kept apart; groups are, where one is named."""
+    parts = _deal(rows, max(2, round(1 / share)), group, rng)
     ids = rows["clip_id"].to_numpy(dtype=str)
     return [ids[parts != 0], ids[parts == 0]]
 
@@ -172,7 +173,7 @@ def _random_folds(manifest: pd.DataFrame, n_groups: int, group: str, share: floa
     if n_folds < 2 or len(ids) < 2 * n_folds:
         raise study.UserError(f"split 'random' cannot make {n_groups} folds of {len(ids)} clips; lower n_groups")
     return [
-        Fold(i, *_divide(manifest[part != i], share, np.random.default_rng([seed, i])), ids[part == i])
+        Fold(i, *_divide(manifest[part != i], share, group, np.random.default_rng([seed, i])), ids[part == i])
         for i in range(n_folds)
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -232,7 +233,10 @@ def test_a_random_split_tests_every_clip_once_and_keeps_groups_together(group, n
         ids = [*fold.train, *fold.validation, *fold.test]
         assert len(ids) == len(set(ids)) == len(table)
         if group:
-            assert not set(rows.loc[fold.test, group]) & set(rows.loc[fold.train, group])
+            for one, other in itertools.combinations((fold.train, fold.validation, fold.test), 2):
+                assert not set(rows.loc[one, group]) & set(rows.loc[other, group])
+        else:  # sentences are no groups then: a corpus of two would lose half of its training to validation
+            assert len(fold.validation) == pytest.approx(0.2 * (len(fold.train) + len(fold.validation)), abs=1)
         with pytest.raises(splits.LeakError, match="leak 'speaker'"):
             splits.check_leaks(fold, table, fitted={})
         splits.check_leaks(fold, table, fitted={"normaliser": fold.train}, allow=["speaker"])

@@ -309,7 +309,7 @@ def test_the_rungs_of_the_ladder_leak_what_they_say(out, monkeypatch):
     assert trials.rungs(table).set_index("split")[["n_test", "n_folds"]].T.to_dict("list") == {
         "copies": [12, 1],
         "random": [6, 1],
-        "unseen": [6, 1],
+        "unseen": [24, 4],  # in all folds
     }
     for rung, kind in {"copies": "parent", "random": "speaker"}.items():
         experiment, folds = seen[rung]

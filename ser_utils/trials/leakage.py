@@ -45,7 +45,8 @@ def ladder(
     n_groups : int
         Folds of the random rungs.
     max_folds : int
-        Folds of each rung that are run, the first ones; 0 for all.
+        Folds of the random rungs that are run, the first ones; 0 for all. All folds of ``unseen`` are: one tests
+        few people, one of a random split nearly all.
     seed : int
     jobs : int, optional
 
@@ -63,7 +64,7 @@ def ladder(
         worlds = {"copies": _with_copies(variant, task, own, profile, chains, seed)} | worlds
     climbs = []
     for rung, (rows, sound) in worlds.items():
-        folds = _folds(rung, rows, task, n_groups, seed)[: max_folds or None]
+        folds = _folds(rung, rows, task, n_groups, seed, max_folds)
         leaks = {"name": f"{task.name}, rung {rung}", "allow_leaks": RUNGS[rung], "n_folds": len(folds)}
         climbs.append((rung, experiment(variant, task, profile, manifest=rows, frames=sound, **leaks), folds))
     cache = study.paths(profile).derived / "folds"
@@ -78,8 +79,10 @@ def ladder(
     return pd.concat(parts, ignore_index=True)
 
 
-def _folds(rung: str, rows: pd.DataFrame, task: Task, n_groups: int, seed: int) -> list[Fold]:
-    return task.folds if rung == "unseen" else splits.make_folds(rows, "random", n_groups=n_groups, seed=seed)
+def _folds(rung: str, rows: pd.DataFrame, task: Task, n_groups: int, seed: int, max_folds: int) -> list[Fold]:
+    if rung == "unseen":
+        return task.folds
+    return splits.make_folds(rows, "random", n_groups=n_groups, seed=seed)[: max_folds or None]
 
 
 def _with_copies(
