@@ -338,3 +338,16 @@ def test_costs_leave_the_oracle_out(bench):
     assert made["denoiser"].tolist() == ["none", "wiener"]
     assert made["real_time_factor"].iloc[1] > 0
     assert measures.NONE == tables.NONE
+
+
+def test_the_best_way_back_costs_little_on_clean_speech_and_needs_none():
+    columns = ["corpus", "model", "train_regime", "denoiser", "clean", "noisy", "UAR", "share", "clean_change"]
+    rows = [
+        ["red", "svm", "clean", "oracle", 0.7, 0.3, 0.69, 0.98, 0.0],
+        ["red", "svm", "denoised", "dtln", 0.7, 0.3, 0.66, 0.90, -0.03],
+        ["red", "svm", "several", "dtln", 0.7, 0.3, 0.62, 0.80, -0.02],
+        ["red", "svm", "noisy", "none", 0.7, 0.3, 0.50, 0.50, 0.01],
+        ["blue", "svm", "noisy", "none", 0.5, 0.5, 0.50, np.nan, 0.0],
+    ]
+    best = tables.best_recovery(pd.DataFrame(rows, columns=columns))
+    assert best[["corpus", "train_regime", "share"]].values.tolist() == [["red", tables.SEVERAL, 0.80]]
