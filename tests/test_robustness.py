@@ -350,4 +350,4 @@ def test_the_best_way_back_costs_little_on_clean_speech_and_needs_none():
         ["blue", "svm", "noisy", "none", 0.5, 0.5, 0.50, np.nan, 0.0],
     ]
     best = tables.best_recovery(pd.DataFrame(rows, columns=columns))
-    assert best[["corpus", "train_regime", "share"]].values.tolist() == [["red", tables.SEVERAL, 0.80]]
+    assert best[["corpus", "train_regime", "share"]].to_numpy().tolist() == [["red", tables.SEVERAL, 0.80]]
