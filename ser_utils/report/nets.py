@@ -28,7 +28,7 @@ FILLS = {  # part of the kind of a layer → fill of its box
     "Pooling": "#D5EFE5",
     "Dense": "#F3E2ED",
 }
-PASSING = ("Dropout", "Activation", "Cast", "Identity", "InputLayer", "Add", "Concatenate", "Rescaling")  # no box
+PASSING = ("Dropout", "Activation", "Cast", "Identity", "InputLayer", "Add", "Rescaling")  # no box
 
 
 def layer_table(model: keras.Model, n_frames: int) -> pd.DataFrame:
@@ -58,7 +58,10 @@ def layer_table(model: keras.Model, n_frames: int) -> pd.DataFrame:
     for layer in fixed.layers:
         kind = _kind(layer)
         named = _block(layer.name, names) or (last if last.startswith("block_") and not layer.count_params() else "")
-        if not named and (kind in PASSING or not (layer.count_params() or "Pool" in kind or kind.startswith("Masked"))):
+        seen = (
+            layer.count_params() or "Pool" in kind or kind.startswith(("Masked", "Concat"))
+        )  # joins what ran in parallel
+        if not named and (kind in PASSING or not seen):
             continue
         last = named or ("answer" if layer is fixed.layers[-1] else layer.name)  # its own name counts nets
         row = rows.setdefault(last, {"kinds": [], "shape": "", "parameters": 0})
