@@ -13,7 +13,7 @@ from sounds import voice
 
 from ser_utils import denoise, evaluation, pretrained, robustness, splits, study
 from ser_utils.noise import Condition
-from ser_utils.robustness import Bench, Regime, measures, tables
+from ser_utils.robustness import Bench, Regime, measures, pictures, tables
 from ser_utils.splits import Fold
 
 RAIN = Condition("rain", 5.0)
@@ -309,19 +309,42 @@ def test_quality_is_measured_on_the_same_few_clips(bench):
     assert robustness.gains(table, low_db=10, high_db=20).empty
 
 
-def test_rank_correlation_at_one_snr_is_not_that_over_all():
-    rows = [
-        ("rain", snr, name, snr + gain, snr / 40 - gain / 100)
-        for snr in (0.0, 20.0)
-        for name, gain in (("a", 1), ("b", 2), ("c", 3))
-    ]
+def ranked(snrs: dict[float, tuple[str, ...]]) -> pd.Series:
+    """Rank correlations where the UAR falls as the measure rises, but for denoisers that must not count."""
+    rows = []
+    for snr, names in snrs.items():
+        for gain, name in enumerate(names):
+            loss = -gain if name == "oracle" or "_below_" in name else gain
+            rows.append(("rain", snr, name, snr + gain, snr / 40 - loss / 100))
     table = pd.DataFrame(rows, columns=["noise", "snr_db", "denoiser", "value", "UAR"]).assign(corpus="toy")
-    ranks = robustness.rank_correlations(
-        table.drop(columns="UAR").assign(metric="si_sdr"), table.drop(columns="value")
-    ).iloc[0]
+    measured, scores = table.drop(columns="UAR").assign(metric="si_sdr"), table.drop(columns="value")
+    return robustness.rank_correlations(measured, scores).iloc[0]
+
+
+SIX = ("none", "a", "b", "c", "d", "e")
+
+
+def test_rank_correlation_at_one_snr_is_not_that_over_all():
+    ranks = ranked({0.0: SIX, 20.0: SIX})
     assert ranks["rho"] > 0.2
     assert ranks["rho_at_snr"] == -1
-    assert (ranks["n_conditions"], ranks["n_sounds"]) == (6, 2)
+    assert (ranks["n_conditions"], ranks["n_sounds"]) == (12, 2)
+
+
+def test_the_oracle_gates_and_sounds_with_few_denoisers_are_not_ranked():
+    gate = "a_below_25db"
+    ranks = ranked({0.0: (*SIX, "oracle", gate), 10.0: SIX[:5], 20.0: (*SIX[:4], "oracle", gate)})
+    assert (ranks["rho_at_snr"], ranks["n_conditions"], ranks["n_sounds"]) == (-1, 19, 1)
+    none = ranked({0.0: SIX[:5], 20.0: (*SIX[:5], gate)})
+    assert np.isnan(none["rho_at_snr"])
+    assert none["n_sounds"] == 0
+
+
+def test_uars_that_differ_by_rounding_alone_are_ties():
+    uar = pd.Series([0.1 + 0.2, 0.3, 0.5])
+    assert uar.nunique() == 3
+    assert measures.spearman(pd.Series([1, 2, 3]), uar) == pytest.approx(np.sqrt(3) / 2)
+    assert np.isnan(measures.spearman(pd.Series([1, 2, 3]), pd.Series([0.1 + 0.2, 0.3, 0.3])))
 
 
 def test_what_is_absent_says_how_to_get_it(monkeypatch, tmp_path):
@@ -338,3 +361,85 @@ def test_costs_leave_the_oracle_out(bench):
     assert made["denoiser"].tolist() == ["none", "wiener"]
     assert made["real_time_factor"].iloc[1] > 0
     assert measures.NONE == tables.NONE
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------
+
+
+def labels(fig) -> list[str]:
+    """What all legends of a figure name."""
+    legends = [*fig.legends, *(ax.get_legend() for ax in fig.axes if ax.get_legend())]
+    return [text.get_text() for each in legends for text in each.get_texts()]
+
+
+def test_every_denoiser_has_one_look_in_all_panels():
+    names = [f"d{k}" for k in range(20)]
+    assert len({pictures.look(k)[:2] for k in range(20)}) == 20
+    rows = [("a", name) for name in names] + [("b", name) for name in names[::-2]]
+    costs = pd.DataFrame(rows, columns=["corpus", "denoiser"]).assign(gain=0.1, ci_low=0.0, ci_high=0.2)
+    factors = dict(zip(names, np.geomspace(0.002, 0.05, 20), strict=True))
+    fig = pictures.against_cost(costs.assign(real_time_factor=costs["denoiser"].map(factors)))
+    looks = [
+        {each.get_label(): (each[0].get_marker(), each[0].get_color()) for each in ax.containers} for ax in fig.axes
+    ]
+    assert looks[1] == {name: looks[0][name] for name in looks[1]}
+    assert labels(fig) == names
+    fig.canvas.draw()
+    for ax in fig.axes:
+        low, high = ax.get_xlim()
+        told = [text.get_text() for text in ax.get_xticklabels() if low <= text.get_position()[0] <= high]
+        assert set(told) <= {"0.002", "0.005", "0.01", "0.02", "0.05"}
+        assert len(told) >= 3
+        assert not any(text.get_text() for text in ax.get_xticklabels(minor=True))
+
+
+def test_the_legend_holds_the_emotions_of_all_corpora():
+    emotions = {"toy": ["angry", "calm", "sad"], "other": ["angry", "boredom", "sad"]}
+    recalls = {
+        (corpus, snr): pd.DataFrame({"recall": 0.5}, index=names)
+        for corpus, names in emotions.items()
+        for snr in (0.0, 10.0, np.inf)
+    }
+    fig = pictures.by_emotion(recalls, {"toy": 1 / 3, "other": 1 / 3})
+    assert labels(fig) == ["angry", "calm", "sad", "boredom"]
+
+
+def test_gated_denoisers_have_no_curve():
+    rows = [
+        ("toy", regime, snr, name)
+        for regime in ("clean", "noisy")
+        for snr in (0.0, np.inf)
+        for name in ("none", "dtln", "dtln_below_25db")
+    ]
+    scores = pd.DataFrame(rows, columns=["corpus", "train_regime", "snr_db", "denoiser"])
+    scores = scores.assign(UAR=0.5, ci_low=0.4, ci_high=0.6)
+    fig = pictures.by_denoiser(scores, {"toy": 0.5}, ["dtln", "dtln_below_25db"])
+    assert labels(fig) == ["none", "dtln"]
+
+
+def test_the_best_way_back_costs_little_on_clean_speech_and_needs_none():
+    columns = ["corpus", "model", "train_regime", "denoiser", "clean", "noisy", "UAR", "share", "clean_change"]
+    rows = [
+        ["red", "svm", "clean", "oracle", 0.7, 0.3, 0.69, 0.98, 0.0],
+        ["red", "svm", "denoised", "dtln", 0.7, 0.3, 0.66, 0.90, -0.03],
+        ["red", "svm", "several", "dtln", 0.7, 0.3, 0.62, 0.80, -0.02],
+        ["red", "svm", "noisy", "none", 0.7, 0.3, 0.50, 0.50, 0.01],
+        ["red", "net", "denoised", "dtln", 0.7, 0.3, 0.66, 0.90, -0.03],
+        ["red", "net", "noisy", "none", 0.7, 0.3, 0.50, 0.50, -0.09],
+        ["red", "net", "clean", "none", 0.7, 0.3, 0.30, 0.00, 0.0],
+        ["blue", "svm", "noisy", "none", 0.5, 0.5, 0.50, np.nan, 0.0],
+    ]
+    best = tables.best_recovery(pd.DataFrame(rows, columns=columns))
+    assert best[["corpus", "model", "train_regime", "share", "cheap"]].to_numpy().tolist() == [
+        ["red", "net", "denoised", 0.90, False],
+        ["red", "svm", tables.SEVERAL, 0.80, True],
+    ]
+
+
+def test_remedies_are_told_from_neither_in_each_noise():
+    assert robustness.remedies(answers(GRID), denoiser="dtln", n_resamples=50).empty
+    told = robustness.remedies(answers(GRID), denoiser="wiener", n_resamples=50).set_index("remedy")
+    assert told["verdict"].to_dict() == {"noise in training": "better", "denoiser": "better", "both": "better"}
+    assert told["gain"].to_dict() == pytest.approx({"noise in training": 0.4, "denoiser": 0.2, "both": 0.4})
+    assert told["p_holm"].to_numpy() == pytest.approx(3 * told["p"].to_numpy())
+    assert (told["UAR"] - told["neither"]).to_numpy() == pytest.approx(told["gain"].to_numpy())

@@ -17,6 +17,7 @@ from ser_utils.robustness.tables import (
     gates,
     protocols,
     recovered,
+    remedies,
     side_by_side,
     spelled,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "quality_table",
     "rank_correlations",
     "recovered",
+    "remedies",
     "side_by_side",
     "spelled",
     "teach",

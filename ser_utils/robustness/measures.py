@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ser_utils import pretrained, quality, study
+from ser_utils import denoise, pretrained, quality, study
 from ser_utils.noise import Condition
 from ser_utils.robustness.bench import NONE, Bench, Clips
 
 N_WINDOWS = 1  # that DNSMOS rates of a clip: a fifth of the time
+FEWEST = 6  # denoisers, none among them, that are ranked at one noise and SNR
 
 
 def quality_table(
@@ -96,18 +97,18 @@ def not_run(denoisers: Sequence[str], metrics: Sequence[str], encoders: Sequence
     pd.DataFrame
         ``what, why``; empty where all can run.
     """
-    from ser_utils.denoise import DENOISERS
-
-    missing = {name: DENOISERS[name].not_run for name in denoisers if name in DENOISERS}
+    missing = {name: denoise.DENOISERS[name].not_run for name in denoisers if name in denoise.DENOISERS}
     missing |= {name: quality.not_run(name) for name in metrics}
     missing |= {name: pretrained.not_run(name.partition(":")[0]) for name in encoders}
     return pd.DataFrame([(name, why) for name, why in missing.items() if why], columns=["what", "why"])
 
 
 def rank_correlations(measured: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Spearman's rank correlation of each measure with the UAR, over all conditions and at each SNR on its own.
+    """Spearman's rank correlation of each measure with the UAR, over all conditions and at each sound on its own.
 
-    Over all conditions the SNR moves both, so the second number is what a measure tells about denoisers.
+    A sound is one noise at one SNR. Over all conditions the SNR moves both, so the second number is what a measure
+    tells about denoisers. The oracle, which nobody can choose, and gated denoisers, which double those behind the gate,
+    do not count in it, nor do sounds with fewer than :data:`FEWEST` others, none among them.
 
     Parameters
     ----------
@@ -119,15 +120,16 @@ def rank_correlations(measured: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFr
     Returns
     -------
     pd.DataFrame
-        ``corpus, metric, rho`` (all conditions), ``n_conditions, rho_at_snr`` (mean over sounds with three denoisers or
-        more), ``n_sounds``.
+        ``corpus, metric, rho, n_conditions`` (all of them, behind ``rho``), ``rho_at_snr`` (mean over sounds; NaN where
+        none is left), ``n_sounds`` (behind that mean).
     """
     sound = ["corpus", "noise", "snr_db"]
     joined = measured.merge(scores[[*sound, "denoiser", "UAR"]], on=[*sound, "denoiser"])
     rows = []
     for (corpus, metric), part in joined.groupby(["corpus", "metric"], sort=False):
         part = part.dropna(subset=["value"])
-        inside = [spearman(same["value"], same["UAR"]) for _, same in part.groupby(sound) if len(same) >= 3]
+        real = part[[name != "oracle" and denoise.inner(name) == name for name in part["denoiser"]]]
+        inside = [spearman(same["value"], same["UAR"]) for _, same in real.groupby(sound) if len(same) >= FEWEST]
         inside = [rho for rho in inside if np.isfinite(rho)]
         mean = float(np.mean(inside)) if inside else np.nan
         rows.append([corpus, metric, spearman(part["value"], part["UAR"]), len(part), mean, len(inside)])
@@ -137,11 +139,14 @@ def rank_correlations(measured: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFr
 def spearman(x: pd.Series, y: pd.Series) -> float:
     """Rank correlation; NaN for fewer than three values, or where one side never changes.
 
+    Values that agree in ten decimals are ties.
+
     Examples
     --------
     >>> spearman(pd.Series([1, 2, 9]), pd.Series([0.1, 0.2, 0.3]))
     1.0
     """
+    x, y = x.round(10), y.round(10)  # or rounding errors would rank equal UARs
     if len(x) < 3 or x.nunique() < 2 or y.nunique() < 2:
         return np.nan
     return float(np.corrcoef(x.rank(), y.rank())[0, 1].round(12))

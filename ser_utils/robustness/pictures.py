@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 REGIMES = {"clean": ("C0", "o", "-"), "noisy": ("C2", "s", "--"), "denoised": ("C1", "^", "-.")}
 REGIMES |= {"noisy+denoised": ("C3", "D", ":")}
-MARKERS, STYLES = "osD^vP*Xh", ("-", "--", ":", "-.")
+MARKERS, STYLES = "osD^vP*", ("-", "--", ":", "-.")
 BEYOND = 7  # dB right of the highest SNR, where clean speech stands
 
 
 def look(k: int) -> tuple[str, str, str]:
-    """Colour, marker and line of the k-th curve."""
-    return f"C{k % 9}", MARKERS[k % 9], STYLES[k % 4]
+    """Colour, marker and line of the k-th curve: nine colours and seven markers, so 63 pairs of them."""
+    return f"C{k % 9}", MARKERS[k % 7], STYLES[k % 4]
 
 
 def panels(n_rows: int, n_columns: int, *, height: float, share: str | bool = "row") -> tuple[Figure, np.ndarray]:
@@ -32,6 +32,13 @@ def panels(n_rows: int, n_columns: int, *, height: float, share: str | bool = "r
 
     size = (min(8.4, 4.4 * n_columns), height * n_rows)
     return plt.subplots(n_rows, n_columns, figsize=size, squeeze=False, sharey=share, layout="constrained")
+
+
+def legend(fig: Figure) -> None:
+    """One legend below all panels, each label once."""
+    handles = {label: handle for ax in fig.axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    ncols = 5 if len(fig.axes) > 1 else 3
+    fig.legend(handles.values(), handles, loc="outside lower center", ncols=ncols, fontsize=7)
 
 
 # --- sounds -----------------------------------------------------------------------------------------------------
@@ -143,13 +150,16 @@ def by_regime(scores: pd.DataFrame, chances: Mapping[str, float], models: Sequen
 
 
 def by_denoiser(scores: pd.DataFrame, chances: Mapping[str, float], denoisers: Sequence[str]) -> Figure:
-    """UAR against SNR with each denoiser before the tests, trained on clean speech (left) and with noise (right)."""
+    """UAR against SNR with each denoiser before the tests, trained on clean speech (left) and with noise (right).
+
+    Gated denoisers are left out: they lie on those behind the gate.
+    """
     fig, axes = panels(len(chances), 2, height=3.3)
-    snrs = _snrs(scores)
+    snrs, names = _snrs(scores), ["none", *(name for name in denoisers if denoise.inner(name) == name)]
     for line, corpus in zip(axes, chances, strict=True):
         for ax, regime in zip(line, ("clean", "noisy"), strict=True):
             mine = scores[(scores["corpus"] == corpus) & (scores["train_regime"] == regime)]
-            for k, name in enumerate(["none", *denoisers]):
+            for k, name in enumerate(names):
                 _curve(ax, mine[mine["denoiser"] == name], look(k), name, max(snrs) + BEYOND)
             _snr_axis(ax, snrs, chance=chances[corpus], ylabel="UAR")
             ax.set_title(f"{corpus}: trained on {'clean speech' if regime == 'clean' else 'clean and noisy speech'}")
@@ -168,7 +178,7 @@ def by_emotion(recalls: Mapping[tuple[str, float], pd.DataFrame], chances: Mappi
             ax.plot(at, values, color=EMOTION_COLOURS[emotion], marker=EMOTION_MARKERS[emotion], label=emotion)
         _snr_axis(ax, snrs[:-1], chance=chances[corpus], ylabel="Recall")
         ax.set_title(corpus)
-    axes[0, 0].legend(fontsize=7, ncols=2)
+    legend(fig)
     return fig
 
 
@@ -192,16 +202,21 @@ def against_quality(joined: pd.DataFrame, metrics: Sequence[str]) -> Figure:
 
 def against_cost(rows: pd.DataFrame) -> Figure:
     """Gain of each denoiser against its cost: columns ``corpus, denoiser, gain, ci_low, ci_high, real_time_factor``."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
     names = list(rows["corpus"].unique())
-    fig, axes = panels(1, len(names), height=3.6)
+    looks = {name: look(k) for k, name in enumerate(rows["denoiser"].unique())}
+    fig, axes = panels(1, len(names), height=4.2)
     for ax, corpus in zip(axes[0], names, strict=True):
-        for k, row in enumerate(rows[rows["corpus"] == corpus].itertuples()):
-            colour, marker, _ = look(k)
+        for row in rows[rows["corpus"] == corpus].itertuples():
+            colour, marker, _ = looks[row.denoiser]
             error = [[row.gain - row.ci_low], [row.ci_high - row.gain]]
             style = {"fmt": marker, "color": colour, "capsize": 2, "lw": 1, "label": row.denoiser}
             ax.errorbar(row.real_time_factor, row.gain, yerr=error, **style)
         ax.axhline(0, color="0.4", lw=1)
         ax.set(xscale="log", title=corpus, xlabel="Seconds per second of sound, one core", ylabel="Gain in UAR")
-    handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    fig.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=7)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.xaxis.set_minor_locator(NullLocator())
+    legend(fig)
     return fig

@@ -14,6 +14,7 @@ from ser_utils.robustness.bench import NONE
 LEVEL = 0.05
 CHEAP = -0.02  # least change of UAR on clean speech that still counts as none
 SEVERAL = "several kinds of"  # whose answers are averaged
+REMEDIES = {"noise in training": ("noisy", False), "denoiser": ("clean", True), "both": ("noisy", True)}
 SYSTEM = ["corpus", "model", "train_regime", "noise", "snr_db", "denoiser"]
 
 
@@ -135,33 +136,77 @@ def recovered(scores: pd.DataFrame, *, noise: str, snr_db: float) -> pd.DataFram
     Returns
     -------
     pd.DataFrame
-        ``corpus, model, train_regime, denoiser, clean, noisy, UAR`` (of the row, in noise), ``share`` (of the loss; NaN
-        where noise took nothing), ``clean_change`` (UAR of the row on clean speech, less that of the model trained on
-        clean speech without a denoiser), best first within a corpus and model.
+        ``corpus, model, train_regime, denoiser, clean, noisy, UAR, ci_low, ci_high`` (of the row, in noise), ``share``
+        (of the loss; NaN where noise took nothing), ``clean_change`` (UAR of the row on clean speech, less that of the
+        model trained on clean speech without a denoiser), best first within a corpus and model.
     """
     rows = []
     for (corpus, model), part in scores.groupby(["corpus", "model"], sort=True):
-        at = part.set_index(["train_regime", "noise", "snr_db", "denoiser"])["UAR"]
+        rated = part.set_index(["train_regime", "noise", "snr_db", "denoiser"])
+        at = rated["UAR"]
         clean, noisy = at["clean", "", np.inf, NONE], at["clean", noise, snr_db, NONE]
         here = [(regime, denoiser) for regime, *sound, denoiser in at.index if sound == [noise, snr_db]]
         for regime, denoiser in here:
             value = at[regime, noise, snr_db, denoiser]
             share = (value - noisy) / (clean - noisy) if clean > noisy else np.nan
             change = at.get((regime, "", np.inf, denoiser), np.nan) - clean
-            rows.append([corpus, model, regime, denoiser, clean, noisy, value, share, change])
-    columns = ["corpus", "model", "train_regime", "denoiser", "clean", "noisy", "UAR", "share", "clean_change"]
+            limits = rated.loc[(regime, noise, snr_db, denoiser), ["ci_low", "ci_high"]]
+            rows.append([corpus, model, regime, denoiser, clean, noisy, value, *limits, share, change])
+    columns = ["corpus", "model", "train_regime", "denoiser", "clean", "noisy", "UAR", "ci_low", "ci_high"]
+    columns += ["share", "clean_change"]
     return pd.DataFrame(rows, columns=columns).sort_values(
         ["corpus", "model", "UAR"], ascending=[True, True, False], kind="stable", ignore_index=True
     )
 
 
 def best_recovery(back: pd.DataFrame) -> pd.DataFrame:
-    """Of each corpus and model the row of :func:`recovered` that brings back most and costs two points at most on clean
-    speech; the oracle, which needs the clean speech, is none. No row where there is none, or noise took nothing.
-    Regimes are in words."""
-    fair = back[(back["clean_change"] >= CHEAP) & (back["denoiser"] != "oracle") & (back["clean"] > back["noisy"])]
-    best = fair.groupby(["corpus", "model"], sort=False).head(1).reset_index(drop=True)
+    """Of each corpus and model the row of :func:`recovered` that brings back most of those that cost two points at most
+    on clean speech (``cheap``), or where there is none, of all; the oracle, which needs the clean speech, is left out.
+    No row where noise took nothing. Regimes are in words."""
+    nothing = (back["train_regime"] == "clean") & (back["denoiser"] == NONE)
+    fair = back[~nothing & (back["denoiser"] != "oracle") & (back["clean"] > back["noisy"])]
+    fair = fair.assign(cheap=fair["clean_change"] >= CHEAP).sort_values("cheap", ascending=False, kind="stable")
+    best = fair.groupby(["corpus", "model"], sort=True).head(1).sort_values(["corpus", "model"], ignore_index=True)
     return best.assign(train_regime=best["train_regime"].replace("several", SEVERAL))
+
+
+def remedies(predictions: pd.DataFrame, *, denoiser: str, n_resamples: int = 10_000, seed: int = 0) -> pd.DataFrame:
+    """Noise in training, a denoiser before the test clips, and both, against neither, in every noise at every SNR.
+
+    Holm's correction counts all rows of a corpus and model together.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Of one model, trained in the regimes ``clean`` and ``noisy``.
+    denoiser : str
+
+    Returns
+    -------
+    pd.DataFrame
+        ``corpus, model, noise, snr_db, neither`` (UAR), ``remedy`` (of :data:`REMEDIES`), ``UAR, gain, ci_low, ci_high,
+        p, p_holm, verdict``; noises that the denoiser or a regime did not meet are left out.
+    """
+    rows = []
+    task = ["corpus", "model", "noise", "snr_db"]
+    for key, group in spelled(predictions).groupby(task, sort=True):
+        found = dict(list(group.groupby(["train_regime", "denoiser"])))
+        named = {
+            name: found.get((regime, denoiser if with_it else NONE)) for name, (regime, with_it) in REMEDIES.items()
+        }
+        neither = found.get(("clean", NONE))
+        if neither is None or any(part is None for part in named.values()):
+            continue
+        base = evaluation.uar(neither["y_true"], neither["y_pred"])
+        for name, part in named.items():
+            gap = evaluation.difference(part, neither, n_resamples=n_resamples, seed=seed)
+            p = evaluation.swap_test(part, neither, seed=seed)
+            rows.append([*key, base, name, evaluation.uar(part["y_true"], part["y_pred"]), *gap, p])
+    columns = [*task, "neither", "remedy", "UAR", "gain", "ci_low", "ci_high", "p"]
+    table = pd.DataFrame(rows, columns=columns)
+    table["p_holm"] = table.groupby(["corpus", "model"])["p"].transform(evaluation.holm) if len(table) else []
+    told = np.where(table["gain"] > 0, "better", "worse")
+    return table.assign(verdict=np.where(table["p_holm"] < LEVEL, told, "not told apart"))
 
 
 def protocols(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
