@@ -14,7 +14,7 @@ from ser_utils.overview import families
 
 FOLDER = study.ROOT / "reports" / "published"
 FIGURE = "09_uar.png"
-KEPT = ("run_id", "commit", "dirty", "seeds", "parameters", "environment", "manifest")  # of the run record
+KEPT = ("run_id", "run_ids", "commit", "dirty", "seeds", "parameters", "environment", "manifest")  # of the run record
 PAGES = ("*.html", "*.md", "run.json", "tables/*.csv")
 MOST_BYTES = 15_000_000
 SOUND = re.compile(r"data:audio|<audio")
@@ -124,8 +124,10 @@ def markdown(profile: str) -> str:
     more = f"Every system is in [{profile}.csv](reports/published/{profile}.csv)"
     if (FOLDER / profile / "index.html").is_file():
         more += f", the pages in [{profile}](reports/published/{profile}) (open `index.html` there)"
-    return "\n".join([*lines, "", f"Run `{_run_id(profile)}`. {more}.", ""])
+    return "\n".join([*lines, "", f"{_runs(profile)}. {more}.", ""])
 
 
-def _run_id(profile: str) -> str:
-    return json.loads((FOLDER / f"{profile}.json").read_text(encoding="utf-8"))["run_id"]
+def _runs(profile: str) -> str:
+    """Who made the scores: a run that was resumed has as many ids as beginnings, each with its commit."""
+    ids = sorted(pd.read_csv(FOLDER / f"{profile}.csv", usecols=["run_id"])["run_id"].unique())
+    return ("Run " if len(ids) == 1 else "Runs ") + ", ".join(f"`{name}`" for name in ids)
