@@ -46,6 +46,17 @@ def test_the_published_pages_fit_a_repository(folder):
 
 
 @pytest.mark.parametrize("folder", PAGES)
+def test_links_of_the_published_pages_lead_somewhere(folder):
+    texts = {page.name: page.read_text(encoding="utf-8") for page in folder.glob("*.html")}
+    anchors = {name: set(re.findall(r'\bid="([^"]+)"', text)) for name, text in texts.items()}
+    for name, text in texts.items():
+        for link in re.findall(r'href="(?!https?:|mailto:|data:)([^"]+)"', text):
+            file, _, anchor = link.partition("#")
+            assert (folder / (file or name)).exists(), (name, link)
+            assert not anchor or anchor in anchors[file or name], (name, link)
+
+
+@pytest.mark.parametrize("folder", PAGES)
 def test_the_published_pages_say_what_the_scores_say(folder):
     results = evaluation.load_results(folder.with_suffix(".csv"))
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from ser_utils.overview import families
 FOLDER = study.ROOT / "reports" / "published"
 FIGURE = "09_uar.png"
 KEPT = ("run_id", "run_ids", "commit", "dirty", "seeds", "parameters", "environment", "manifest")  # of the run record
-PAGES = ("*.html", "*.md", "run.json", "tables/*.csv")
+PAGES = ("*.html", "*.md", "run.json", "ro-crate-metadata.json", "tables/*.csv")
 MOST_BYTES = 15_000_000
 SOUND = re.compile(r"data:audio|<audio")
 
