@@ -443,3 +443,11 @@ def test_remedies_are_told_from_neither_in_each_noise():
     assert told["gain"].to_dict() == pytest.approx({"noise in training": 0.4, "denoiser": 0.2, "both": 0.4})
     assert told["p_holm"].to_numpy() == pytest.approx(3 * told["p"].to_numpy())
     assert (told["UAR"] - told["neither"]).to_numpy() == pytest.approx(told["gain"].to_numpy())
+
+
+def test_a_noise_file_on_both_sides_is_refused_where_speakers_are_shared_too(bench):
+    shared = Bench(**{**vars(bench), "allow": ("speaker",)})
+    heard = robustness.Clips(bench.rows.assign(noise_id="n1"), bench.root)
+    with pytest.raises(study.UserError, match="noise file n1 is heard in training and in tests"):
+        shared.gate([heard], [heard])
+    shared.gate([heard], [robustness.Clips(bench.rows.assign(noise_id="n2"), bench.root)])
